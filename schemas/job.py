@@ -1,0 +1,106 @@
+"""What one run is asked to do, and the two names that follow from it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from schemas import document
+from schemas.outcome import PromptError, UsageError
+from schemas.rows import SCHEMA_VERSION, TASK_COLUMNS
+
+SEMANTICS = 1
+"""Raised whenever the same inputs would be given other labels by changed code."""
+
+IMAGE_PLACEHOLDER = "<ImageHere>"
+NAME_LENGTH = 16
+"""Hex digits of `meaning_id` and `fingerprint`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Resize straight to `image_size`², then (x / 255 - mean) / std for each channel, RGB."""
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise UsageError(f"image size {self.image_size}: at least 1 pixel")
+        if {len(self.mean), len(self.std)} != {3} or min(self.std) <= 0:
+            raise UsageError("image mean and std are three numbers each, std above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A job as planned: everything is resolved, nothing says `auto`.
+
+    `input` and `output` are canonical (`schemas.uri.canonical`). The shape of the cluster is not
+    part of it: the same job on other machines is the same job.
+    """
+
+    input: str
+    output: str
+    task: str
+    prompt: str
+    model_id: str
+    model_digest: str
+    quantization: str
+    preprocessing: Preprocessing
+    max_new_tokens: int
+    semantics: int = SEMANTICS
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.task not in TASK_COLUMNS:
+            raise UsageError(f"task {self.task!r}: one of {', '.join(sorted(TASK_COLUMNS))}")
+        if self.prompt.count(IMAGE_PLACEHOLDER) != 1:
+            raise PromptError(f"the prompt must hold exactly one {IMAGE_PLACEHOLDER}")
+        if self.max_new_tokens < 1:
+            raise UsageError(f"{self.max_new_tokens} new tokens: at least 1")
+        for name in ("input", "output", "model_id", "model_digest", "quantization"):
+            if not getattr(self, name):
+                raise UsageError(f"a job needs its {name}")
+        if self.quantization == "auto":
+            raise UsageError("quantization 'auto' must be resolved before a job is planned")
+
+    def meaning_id(self) -> str:
+        """What a label of this job means: two labels with one meaning can be compared."""
+        meaning = {
+            "model_digest": self.model_digest,
+            "quantization": self.quantization,
+            "prompt": self.prompt,
+            "preprocessing": asdict(self.preprocessing),
+            "task": self.task,
+            "options": {"max_new_tokens": self.max_new_tokens},
+            "semantics": self.semantics,
+        }
+        return document.digest(meaning)[:NAME_LENGTH]
+
+    def fingerprint(self) -> str:
+        """Which job this is: the meaning, INPUT, OUTPUT and the rows' schema."""
+        identity = {
+            "meaning_id": self.meaning_id(),
+            "input": self.input,
+            "output": self.output,
+            "schema_version": self.schema_version,
+        }
+        return document.digest(identity)[:NAME_LENGTH]
+
+    def to_json(self) -> dict[str, Any]:
+        """The job as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The job that `to_json` wrote, whatever its `semantics` and `schema_version` are.
+
+        Raises UsageError where a field is missing, unknown or out of range.
+        """
+        try:
+            fields = dict(value)
+            preprocessing = dict(fields.pop("preprocessing"))
+            preprocessing["mean"] = tuple(preprocessing["mean"])
+            preprocessing["std"] = tuple(preprocessing["std"])
+            return cls(preprocessing=Preprocessing(**preprocessing), **fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"not a job that this program knows: {error}") from error

@@ -1,0 +1,198 @@
+"""How an item, a commit and a run can fail.
+
+BucketsightError                     exit 1
+├── UsageError                       exit 2: the caller can mend it, the sentence says how
+│   ├── CheckpointError                a model folder that is missing, incomplete or altered
+│   └── PromptError                    a prompt that cannot be put before the model
+├── StoreError                       exit 75: the store did not answer in time; come again
+├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
+│   ├── DamagedPlanError               a page of the plan is missing or altered
+│   └── ForeignPartError               a part's name is taken by somebody else's file
+└── ItemError                        one item's failure; it becomes a row with its `code`
+    ├── ReadError
+    │   ├── NotFoundError              not_found
+    │   ├── ForbiddenError             forbidden
+    │   ├── ChangedSincePlanError      changed_since_plan
+    │   └── ReadFailedError            read_failed
+    ├── ImageError
+    │   ├── EmptyFileError             empty_file
+    │   ├── NotAnImageError            not_an_image
+    │   ├── TruncatedError             truncated
+    │   ├── TooManyPixelsError         too_many_pixels
+    │   └── DecodeFailedError          decode_failed
+    └── ModelError
+        ├── OutOfMemoryError           out_of_memory
+        └── ModelFailedError           model_failed
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import ClassVar, Self
+
+
+class ExitCode(IntEnum):
+    """What a job's process answers to its scheduler."""
+
+    COMPLETE = 0
+    FAILED = 1
+    USAGE = 2
+    TOO_MANY_FAILED = 3
+    INTERRUPTED = 75
+
+
+class Status(StrEnum):
+    """Column `status` of a row."""
+
+    LABELLED = "labelled"
+    FAILED = "failed"
+
+
+class ErrorCode(StrEnum):
+    """Column `error_code` of a failed row."""
+
+    NOT_FOUND = "not_found"
+    FORBIDDEN = "forbidden"
+    CHANGED_SINCE_PLAN = "changed_since_plan"
+    READ_FAILED = "read_failed"
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    DECODE_FAILED = "decode_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    MODEL_FAILED = "model_failed"
+
+
+class BucketsightError(Exception):
+    """Root of every error that this program raises itself."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
+
+class UsageError(BucketsightError):
+    """The caller asked for something that cannot be done."""
+
+    exit_code = ExitCode.USAGE
+
+
+class CheckpointError(UsageError):
+    """A model folder is missing, incomplete or not what its manifest says."""
+
+
+class PromptError(UsageError):
+    """A prompt that cannot be put before the model."""
+
+
+class StoreError(BucketsightError):
+    """The store did not answer in time; what is committed stays, and the same command goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class RunFolderError(BucketsightError):
+    """OUTPUT holds what no run of ours can have written."""
+
+
+class DamagedPlanError(RunFolderError):
+    """A page of a frozen plan is missing or altered."""
+
+
+class ForeignPartError(RunFolderError):
+    """A part's name is taken by a file that is not this shard of this plan."""
+
+
+class ItemError(BucketsightError):
+    """One item cannot be labelled; `code` says why. Only concrete subclasses are raised."""
+
+    code: ClassVar[ErrorCode]
+
+
+class ReadError(ItemError):
+    """The item's bytes cannot be had."""
+
+
+class NotFoundError(ReadError):
+    """The object is gone."""
+
+    code = ErrorCode.NOT_FOUND
+
+
+class ForbiddenError(ReadError):
+    """The store refuses this object to these credentials."""
+
+    code = ErrorCode.FORBIDDEN
+
+
+class ChangedSincePlanError(ReadError):
+    """The object is no longer the version that was planned."""
+
+    code = ErrorCode.CHANGED_SINCE_PLAN
+
+
+class ReadFailedError(ReadError):
+    """The store did not deliver the object before the deadline."""
+
+    code = ErrorCode.READ_FAILED
+
+
+class ImageError(ItemError):
+    """The item's bytes give no image."""
+
+
+class EmptyFileError(ImageError):
+    """There are no bytes at all."""
+
+    code = ErrorCode.EMPTY_FILE
+
+
+class NotAnImageError(ImageError):
+    """No decoder knows these bytes."""
+
+    code = ErrorCode.NOT_AN_IMAGE
+
+
+class TruncatedError(ImageError):
+    """The image ends before its last row."""
+
+    code = ErrorCode.TRUNCATED
+
+
+class TooManyPixelsError(ImageError):
+    """The header announces more pixels than the limit."""
+
+    code = ErrorCode.TOO_MANY_PIXELS
+
+
+class DecodeFailedError(ImageError):
+    """The decoder knows the format and refuses the content."""
+
+    code = ErrorCode.DECODE_FAILED
+
+
+class ModelError(ItemError):
+    """The model gives no label for this item."""
+
+
+class OutOfMemoryError(ModelError):
+    """The smallest batch that holds the item does not fit the device."""
+
+    code = ErrorCode.OUT_OF_MEMORY
+
+
+class ModelFailedError(ModelError):
+    """The model raised on the item."""
+
+    code = ErrorCode.MODEL_FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an item has no label, as its row tells it."""
+
+    error_code: ErrorCode
+    error_message: str
+
+    @classmethod
+    def of(cls, error: ItemError) -> Self:
+        """The failure that `error` stands for."""
+        return cls(error.code, str(error))

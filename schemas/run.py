@@ -1,0 +1,234 @@
+"""What a run folder holds.
+
+    OUTPUT/
+      labels/run=00000001/part-00042.parquet    exactly one per shard
+      runs/00000001/spec.json                   RunSpec: created exclusively, claims the ordinal
+      runs/00000001/plan/<attempt>/*.parquet    pages of the listing as cut
+      runs/00000001/plan.json                   Plan: created exclusively, names the winning attempt
+      runs/00000001/result.json                 Result: created last
+
+All names are relative to OUTPUT and use slashes.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self, TypeVar
+
+from schemas import document
+from schemas.job import JobSpec
+from schemas.outcome import UsageError
+from schemas.rows import SCHEMA_VERSION
+
+RUNS = "runs"
+LABELS = "labels"
+PART_KEY = b"bucketsight.part"
+"""Key of a part's PartFooter in the Parquet file's metadata."""
+
+Document = TypeVar("Document")
+_PART = re.compile(r"part-(\d{5,})\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class RunNames:
+    """The names of the run `ordinal` (1 and up)."""
+
+    ordinal: int
+
+    @property
+    def run_id(self) -> str:
+        """The ordinal in 8 digits, as rows and folders carry it."""
+        return f"{self.ordinal:08d}"
+
+    @property
+    def folder(self) -> str:
+        return f"{RUNS}/{self.run_id}"
+
+    @property
+    def spec(self) -> str:
+        return f"{self.folder}/spec.json"
+
+    @property
+    def plan(self) -> str:
+        return f"{self.folder}/plan.json"
+
+    @property
+    def result(self) -> str:
+        return f"{self.folder}/result.json"
+
+    @property
+    def labels(self) -> str:
+        return f"{LABELS}/run={self.run_id}"
+
+    def page(self, attempt: str, index: int) -> str:
+        return f"{self.folder}/plan/{attempt}/page-{index:05d}.parquet"
+
+    def part(self, shard: int) -> str:
+        return f"{self.labels}/part-{shard:05d}.parquet"
+
+
+def shard_of(part_name: str) -> int | None:
+    """The shard whose part is called `part_name` (a name or a path), or None: no part's name."""
+    match = _PART.fullmatch(part_name.rpartition("/")[2])
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """`spec.json`: which job claimed this ordinal."""
+
+    run_id: str
+    job: JobSpec
+    claimant: str
+    """Random; tells one's own claim from another's after a lost answer."""
+    code_version: str
+    created_at: str
+    """ISO 8601 UTC, for readers; orders nothing."""
+
+    def to_json(self) -> bytes:
+        """The document, with the job's two names beside it for readers."""
+        return document.dumps(
+            {
+                "schema_version": self.job.schema_version,
+                "run_id": self.run_id,
+                "job": self.job.to_json(),
+                "meaning_id": self.job.meaning_id(),
+                "fingerprint": self.job.fingerprint(),
+                "claimant": self.claimant,
+                "code_version": self.code_version,
+                "created_at": self.created_at,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Raises UsageError for a document of another schema version."""
+        value = document.loads(data, "spec.json", SCHEMA_VERSION)
+        return _build(
+            cls,
+            "spec.json",
+            {key: value.get(key) for key in ("run_id", "claimant", "code_version", "created_at")}
+            | {"job": JobSpec.from_json(value.get("job") or {})},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPage:
+    """One Parquet file of the plan: whole shards `first_shard` … `first_shard + shards - 1`."""
+
+    name: str
+    sha256: str
+    first_shard: int
+    shards: int
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`plan.json`: the listing as frozen. Listed objects = items + the sum of `skipped`."""
+
+    run_id: str
+    attempt: str
+    pages: tuple[PlanPage, ...]
+    items: int
+    shards: int
+    shard_images: int
+    """Images of a full shard; the first ones are smaller."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Objects listed and not planned, counted by skip rule."""
+    schema_version: int = SCHEMA_VERSION
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the document; parts carry it in their footers."""
+        return document.digest(asdict(self))
+
+    def to_json(self) -> bytes:
+        return document.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Raises UsageError for a document of another schema version."""
+        value = document.loads(data, "plan.json", SCHEMA_VERSION)
+        pages = tuple(_build(PlanPage, "plan.json", page) for page in value.pop("pages", ()))
+        return _build(cls, "plan.json", value | {"pages": pages})
+
+
+@dataclass(frozen=True, slots=True)
+class PartFooter:
+    """What a part says of itself: items = labelled + failed."""
+
+    run_id: str
+    shard: int
+    plan_digest: str
+    attempt: str
+    """Random, one for each attempt at the shard: tells one's own part after a lost answer."""
+    labelled: int
+    failed: int
+    failed_by_code: dict[str, int] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def items(self) -> int:
+        return self.labelled + self.failed
+
+    def to_json(self) -> bytes:
+        return document.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Raises UsageError for a footer of another schema version."""
+        return _build(
+            cls, "a part's footer", document.loads(data, "a part's footer", SCHEMA_VERSION)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """One committed part: its name, the digest of its bytes, and its counts."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    footer: PartFooter
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPart:
+    """One line of `result.json`."""
+
+    name: str
+    sha256: str
+    labelled: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`result.json`: items = labelled + failed, and every part of the plan with its digest."""
+
+    run_id: str
+    plan_digest: str
+    items: int
+    labelled: int
+    failed: int
+    failed_by_code: dict[str, int]
+    skipped: dict[str, int]
+    parts: tuple[ResultPart, ...]
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        return document.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Raises UsageError for a document of another schema version."""
+        value = document.loads(data, "result.json", SCHEMA_VERSION)
+        parts = tuple(_build(ResultPart, "result.json", part) for part in value.pop("parts", ()))
+        return _build(cls, "result.json", value | {"parts": parts})
+
+
+def _build(kind: type[Document], name: str, fields: dict[str, Any]) -> Document:
+    """`kind(**fields)`, or a UsageError that says which document does not fit."""
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name} is not what this program writes: {error}") from error
