@@ -1,0 +1,80 @@
+"""The voice: Phi-2 with the authors' extra RMSNorm behind each attention (SPEC.md §2).
+
+B rows, T positions, D width
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PhiConfig, PhiForCausalLM
+from transformers.models.phi.modeling_phi import PhiDecoderLayer
+
+from workers.model.config import LanguageConfig
+
+
+class AttentionRMSNorm(nn.Module):
+    """RMSNorm of the attention branch: variance in fp32, no mean, no bias (SPEC.md §2 step 6)."""
+
+    def __init__(self, hidden_size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden_size))
+        self.eps = eps
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        variance = hidden.float().pow(2).mean(-1, keepdim=True)
+        normed = hidden * torch.rsqrt(variance + self.eps)
+        return normed.to(self.weight.dtype) * self.weight
+
+
+class TinyGPTVDecoderLayer(PhiDecoderLayer):  # type: ignore[misc]
+    """A parallel Phi block whose attention branch is normed before the sum: x + rms(attn) + mlp."""
+
+    def __init__(self, config: PhiConfig, layer_idx: int, rms_norm_eps: float) -> None:
+        super().__init__(config, layer_idx)
+        self.post_layernorm = AttentionRMSNorm(config.hidden_size, rms_norm_eps)
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        normed = self.input_layernorm(hidden_states)
+        attended, _ = self.self_attn(hidden_states=normed, **kwargs)
+        branches: torch.Tensor = self.post_layernorm(attended) + self.mlp(normed)
+        return branches + hidden_states
+
+
+def build_language_model(config: LanguageConfig) -> PhiForCausalLM:
+    """Phi for causal language modelling, its layers replaced by those with the extra norm."""
+    phi = PhiConfig(
+        vocab_size=config.vocab_size,
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        max_position_embeddings=config.max_position_embeddings,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": config.rope_theta,
+            "partial_rotary_factor": config.partial_rotary_factor,
+        },
+        layer_norm_eps=config.layer_norm_eps,
+        qk_layernorm=True,
+        hidden_act="gelu_new",
+        tie_word_embeddings=False,
+        bos_token_id=config.bos_token_id,
+        eos_token_id=config.eos_token_id,
+        attn_implementation="sdpa",
+    )
+    # Two layers of one index each would be built and thrown away; at 2.7 B parameters that shows.
+    language_model = PhiForCausalLM(_without_layers(phi))
+    language_model.config.num_hidden_layers = config.num_layers
+    language_model.model.layers = nn.ModuleList(
+        TinyGPTVDecoderLayer(phi, index, config.rms_norm_eps) for index in range(config.num_layers)
+    )
+    return language_model
+
+
+def _without_layers(config: PhiConfig) -> PhiConfig:
+    shell: PhiConfig = PhiConfig.from_dict(config.to_dict(), attn_implementation="sdpa")
+    shell.num_hidden_layers = 0
+    return shell

@@ -1,0 +1,45 @@
+"""Prompts: where the picture stands in the text, and what of an answer is the answer (SPEC.md §4, §5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.outcome import PromptError
+
+IMAGE_PLACE = "<ImageHere>"
+QUESTION_PLACE = "{question}"
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a checkpoint wants to be asked, and when it has said enough."""
+
+    prompt_template: str
+    """Holds `<ImageHere>` and `{question}` once each (SPEC.md §4.1)."""
+    caption_question: str
+    eos_token_ids: tuple[int, ...]
+    max_new_tokens: int = 20
+
+    @property
+    def caption_prompt(self) -> str:
+        return resolve_prompt(self.caption_question, self.prompt_template)
+
+
+def resolve_prompt(text: str, template: str) -> str:
+    """The whole prompt: `text` as it is if it says where the image stands, else set into `template`.
+
+    Raises:
+        PromptError: `text` is blank, or holds more than one image place.
+    """
+    if not text.strip():
+        raise PromptError("the prompt is empty; give a question, or leave --prompt out")
+    places = text.count(IMAGE_PLACE)
+    if places > 1:
+        raise PromptError(f"the prompt holds {IMAGE_PLACE} {places} times; one image has one place")
+    return text if places else template.replace(QUESTION_PLACE, text)
+
+
+def clean_answer(text: str) -> str:
+    """What the model answered, without the marks of turns around it (SPEC.md §5, post-processing)."""
+    answer = text.split("###")[0].split("</s>")[0].replace("<s>", "")
+    return answer.split("[/INST]")[-1].split("Assistant:")[-1].strip()

@@ -1,0 +1,231 @@
+"""TinyGPT-V (arXiv 2312.16862): image → ViT → Q-Former → two projections → Phi-2 → text.
+
+B images or rows, S side in pixels, Q queries, D width of the language model, T positions, V vocabulary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from schemas.outcome import PromptError
+from workers.engine import generate_greedily, positions
+from workers.images import decode, preprocess
+from workers.model.config import TinyGPTVConfig
+from workers.model.language import build_language_model
+from workers.model.prompts import IMAGE_PLACE, GenerationSettings, clean_answer, resolve_prompt
+from workers.model.vision import build_qformer, build_vision_model
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the eye saw: one row an image."""
+
+    embeds: torch.Tensor
+    """[B, Q, D]"""
+
+    def __len__(self) -> int:
+        return len(self.embeds)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What the decoder reads before it answers: left-padded rows."""
+
+    inputs_embeds: torch.Tensor
+    """[B, T, D]"""
+    attention_mask: torch.Tensor
+    """[B, T], 0 on pads"""
+
+
+class TinyGPTV(nn.Module):
+    """The whole network with its tokenizer; a value of `config` decides every size."""
+
+    def __init__(
+        self,
+        config: TinyGPTVConfig,
+        tokenizer: PreTrainedTokenizerFast,
+        generation: GenerationSettings,
+    ) -> None:
+        super().__init__()
+        vision, qformer, language = config.vision, config.qformer, config.language
+        self.config = config
+        self.tokenizer = tokenizer
+        self.generation = generation
+        self.vision_model = build_vision_model(vision)
+        self.query_tokens = nn.Parameter(
+            torch.zeros(1, qformer.num_query_tokens, qformer.hidden_size)
+        )
+        self.qformer = build_qformer(qformer, vision.hidden_size)
+        self.llama_proj = nn.Linear(qformer.hidden_size, config.projection_size)
+        self.llama_proj2 = nn.Linear(config.projection_size, language.hidden_size)
+        self.language_model = build_language_model(language)
+
+    @property
+    def device(self) -> torch.device:
+        return self.query_tokens.device
+
+    # --- tensors in, tensors out ---
+
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Preprocessed images [B, 3, S, S] → what the language model reads of them [B, Q, D]."""
+        seen = self.vision_model(pixels).last_hidden_state
+        queries = self.query_tokens.expand(len(pixels), -1, -1)
+        answers = self.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
+        embeds: torch.Tensor = self.llama_proj2(self.llama_proj(answers))
+        return embeds
+
+    def embed_prompt(self, text: str, image_embeds: torch.Tensor) -> torch.Tensor:
+        """A prompt with one `<ImageHere>` and the image's [Q, D] → [T, D], no BOS (SPEC.md §4).
+
+        Raises:
+            PromptError: the text does not hold exactly one image place.
+        """
+        before, *after = text.split(IMAGE_PLACE)
+        if len(after) != 1:
+            raise PromptError(f"a prompt holds {IMAGE_PLACE} once, this one {len(after)} times")
+        return torch.cat([self._embed_text(before), image_embeds, self._embed_text(after[0])])
+
+    def logits(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """[B, T, D] and its mask [B, T] → scores of every next token [B, T, V]; pads' are meaningless."""
+        output: torch.Tensor = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=positions(attention_mask),
+            use_cache=False,
+        ).logits
+        return output.float()
+
+    def generate_ids(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor,
+        max_new_tokens: int,
+        eos_token_id: int | Sequence[int] | None = None,
+    ) -> torch.Tensor:
+        """Greedy continuation of left-padded rows: [B, ≤ max_new_tokens] ids (SPEC.md §5).
+
+        Finished rows are filled up with `eos_token_id`, the checkpoint's own where none is given.
+        """
+        if eos_token_id is None:
+            eos_token_id = self.generation.eos_token_ids
+        stops = (eos_token_id,) if isinstance(eos_token_id, int) else tuple(eos_token_id)
+        return generate_greedily(self, inputs_embeds, attention_mask, max_new_tokens, stops)
+
+    # --- what the engine asks for (workers.engine.Decoder) ---
+
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Token ids [B, T] → [B, T, D]."""
+        embedded: torch.Tensor = self.language_model.get_input_embeddings()(token_ids)
+        return embedded
+
+    def decode(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor,
+        cache: Any | None,
+    ) -> tuple[torch.Tensor, Any]:
+        """Logits of the last position [B, V] in fp32, and the grown cache."""
+        output = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float(), output.past_key_values
+
+    # --- the runner's four verbs ---
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Image.Image]) -> Features:
+        """Look at RGB images, once for all questions."""
+        pixels = np.stack([self._preprocess(image) for image in images])
+        dtype = self.query_tokens.dtype
+        return Features(self.encode_images(torch.from_numpy(pixels).to(self.device, dtype)))
+
+    @torch.inference_mode()
+    def prefix(self, features: Features, prompts: Sequence[str]) -> Prefix:
+        """One prompt an image, each with one `<ImageHere>`, left-padded with zeros (SPEC.md §4.2).
+
+        Raises:
+            PromptError: a prompt without exactly one image place, or longer than the context.
+        """
+        rows = [
+            self.embed_prompt(prompt, embeds)
+            for prompt, embeds in zip(prompts, features.embeds, strict=True)
+        ]
+        length = max(len(row) for row in rows)
+        room = self.config.language.max_position_embeddings - self.generation.max_new_tokens
+        if length > room:
+            raise PromptError(f"a prompt of {length} positions leaves no room; at most {room} fit")
+        embeds = rows[0].new_zeros(len(rows), length, rows[0].shape[-1])
+        mask = torch.zeros(len(rows), length, dtype=torch.long, device=embeds.device)
+        for index, row in enumerate(rows):
+            embeds[index, length - len(row) :] = row
+            mask[index, length - len(row) :] = 1
+        return Prefix(embeds, mask)
+
+    def generate(self, prefix: Prefix, max_new_tokens: int) -> list[str]:
+        """The greedy answer to each row, without the marks of turns around it."""
+        ids = self.generate_ids(prefix.inputs_embeds, prefix.attention_mask, max_new_tokens)
+        decoded = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [clean_answer(text) for text in decoded]
+
+    @torch.inference_mode()
+    def score(self, prefix: Prefix, continuations: Sequence[str]) -> np.ndarray:
+        """Log-probability of each continuation after each row: [B, len(continuations)], natural log."""
+        columns = [self._score_one(prefix, text) for text in continuations]
+        return torch.stack(columns, dim=1).cpu().numpy()
+
+    def caption(
+        self, images: Sequence[Image.Image | str | Path], prompt: str | None = None
+    ) -> list[str]:
+        """One caption an image, given as PIL images or paths; `prompt` asks something else.
+
+        Raises:
+            ImageError: a file that is no whole image.
+            PromptError: a prompt that has no place for the image, or several.
+        """
+        pictures = [
+            image if isinstance(image, Image.Image) else decode(Path(image).read_bytes())
+            for image in images
+        ]
+        if not pictures:
+            return []
+        question = self.generation.caption_question if prompt is None else prompt
+        text = resolve_prompt(question, self.generation.prompt_template)
+        prefix = self.prefix(self.encode(pictures), [text] * len(pictures))
+        return self.generate(prefix, self.generation.max_new_tokens)
+
+    # --- inner steps ---
+
+    def _preprocess(self, image: Image.Image) -> np.ndarray:
+        config = self.config
+        return preprocess(image, config.image_size, config.image_mean, config.image_std)
+
+    def _token_ids(self, text: str) -> torch.Tensor:
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return torch.tensor(ids, dtype=torch.long, device=self.device)
+
+    def _embed_text(self, text: str) -> torch.Tensor:
+        return self.embed(self._token_ids(text))
+
+    def _score_one(self, prefix: Prefix, text: str) -> torch.Tensor:
+        rows = len(prefix.inputs_embeds)
+        ids = self._token_ids(text).expand(rows, -1)
+        embeds = torch.cat([prefix.inputs_embeds, self.embed(ids)], dim=1)
+        mask = torch.cat([prefix.attention_mask, torch.ones_like(ids)], dim=1)
+        logits = self.logits(embeds, mask)[:, -ids.shape[1] - 1 : -1]
+        chosen = logits.log_softmax(-1).gather(-1, ids[..., None])
+        return chosen.squeeze(-1).sum(-1)
