@@ -1,0 +1,50 @@
+# Needs python3 (3.11 to 3.14) and make; everything else goes into .venv.
+# Another interpreter: make PYTHON=python3.12 install
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_INSTALL := $(PIP) install --no-input --no-deps --require-hashes --only-binary :all:
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## make the environment in .venv (the other targets do it where they need it)
+
+# The public torch for Linux needs CUDA packages beside it, the CPU-only build does not; pip says
+# which of the two it had. The stamp comes last, so that an install cut short starts again.
+$(STAMP): requirements.lock requirements-cuda.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 14) \
+	else "bucketsight needs Python 3.11 to 3.14, $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12 install" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -r requirements.lock
+	@if $(PIP) check | grep -q '^torch .* not installed'; then \
+	echo $(PIP_INSTALL) -r requirements-cuda.lock; $(PIP_INSTALL) -r requirements-cuda.lock; fi
+	$(PIP) check
+	@touch $@
+
+demo: install  ## caption the pictures in examples/images with the pocket model, into build/demo
+	$(BIN)/python jobs/caption_bucket.py examples/images build/demo
+
+test: install  ## run all tests
+	$(BIN)/python -m pytest
+
+check: install  ## what CI runs: format, lint, types, import rules, then the tests
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: install  ## format the code and mend what the linter can
+	$(BIN)/python -m ruff format
+	$(BIN)/python -m ruff check --fix
+
+clean:  ## remove build/ and the caches; the environment and the downloads stay
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
