@@ -1,0 +1,6 @@
+"""Bytes to pixels: numpy and Pillow, nothing else."""
+
+from workers.images.decode import decode
+from workers.images.preprocess import preprocess
+
+__all__ = ["decode", "preprocess"]
