@@ -16,15 +16,18 @@ help:  ## list these targets
 
 install: $(STAMP)  ## make the environment in .venv (the other targets do it where they need it)
 
-# The public torch for Linux needs CUDA packages beside it, the CPU-only build does not; pip says
-# which of the two it had. The stamp comes last, so that an install cut short starts again.
-$(STAMP): requirements.lock requirements-cuda.lock
+# torch is had in two ways. Where pip is told of a CPU-only build (PIP_FIND_LINKS, a mirror) that one
+# is taken, and satisfies the lock; else the public one, which on Linux needs several GB of CUDA
+# packages more: pip check says so. The stamp comes last: an install cut short starts again.
+$(STAMP): requirements.lock requirements-cpu.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 14) \
 	else "bucketsight needs Python 3.11 to 3.14, $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12 install" % v)'
 	$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) -r requirements-cpu.lock 2>/dev/null \
+	|| echo "pip was told of no CPU-only torch for this machine: the public one follows."
 	$(PIP_INSTALL) -r requirements.lock
-	@if $(PIP) check | grep -q '^torch .* not installed'; then \
-	echo $(PIP_INSTALL) -r requirements-cuda.lock; $(PIP_INSTALL) -r requirements-cuda.lock; fi
+	@if $(PIP) check | grep '^torch .* not installed' >/dev/null; then \
+	echo "This torch needs its CUDA packages:"; $(PIP_INSTALL) -r requirements-cuda.lock; fi
 	$(PIP) check
 	@touch $@
 
