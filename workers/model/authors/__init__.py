@@ -1,0 +1,1 @@
+"""The authors' files: their names, their containers, their variants (CHECKPOINTS.md)."""

@@ -1,0 +1,268 @@
+"""A checkpoint folder in Hugging Face's conventions: written whole or not at all, read verified.
+
+    config.json               every number of the network
+    model.safetensors         the weights; or model-0000n-of-0000m.safetensors and their index
+    tokenizer.json            the tokenizer, with tokenizer_config.json
+    preprocessor_config.json  how pixels are prepared (SPEC.md §1.1)
+    generation_config.json    the prompt template, the caption question, when an answer ends
+    manifest.json             SHA-256 of every file above, the sources, the quantization
+
+Reading compares every digest first and never unpickles.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from schemas.job import IMAGE_PLACEHOLDER
+from schemas.outcome import CheckpointError, UsageError
+from workers.model.config import TinyGPTVConfig
+from workers.model.manifest import (
+    MANIFEST,
+    UNQUANTIZED,
+    Manifest,
+    Origin,
+    digest_file,
+    read_manifest,
+    verify_files,
+)
+from workers.model.prompts import QUESTION_PLACE, GenerationSettings
+from workers.model.shards import Block, read_tensors, weight_files, write_shards
+
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+PREPROCESSOR = "preprocessor_config.json"
+GENERATION = "generation_config.json"
+MODEL_TYPE = {"architectures": ["TinyGPTV"], "model_type": "tinygptv"}
+BICUBIC = 3
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified folder: everything but the weights, which `weights` reads."""
+
+    folder: Path
+    manifest: Manifest
+    config: TinyGPTVConfig
+    generation: GenerationSettings
+    tokenizer: PreTrainedTokenizerFast
+
+    @property
+    def name(self) -> str:
+        """What a row calls the model: its folder's name."""
+        return self.folder.resolve().name
+
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """The tensors by name, one at a time, mapped from the disk."""
+        return read_tensors(self.folder / name for name in weight_files(self.folder))
+
+
+def read_checkpoint(folder: Path | str) -> Checkpoint:
+    """Open a checkpoint folder and compare every file with its digest.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete, altered, or of another format.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no checkpoint folder {folder}")
+    manifest = read_manifest(folder)
+    if manifest.quantization != UNQUANTIZED:
+        raise CheckpointError(
+            f"{folder} is quantized as {manifest.quantization!r}, which this program cannot read"
+        )
+    verify_files(folder, manifest)
+    listed = {file.name for file in manifest.files}
+    for name in (CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, *weight_files(folder)):
+        if name not in listed:
+            raise CheckpointError(f"{folder / MANIFEST} does not list {name}")
+    try:
+        return Checkpoint(
+            folder,
+            manifest,
+            config=_config_from(_read_json(folder / CONFIG)),
+            generation=_generation_from(_read_json(folder / GENERATION)),
+            tokenizer=_read_tokenizer(folder),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{folder} is not a TinyGPT-V checkpoint: {error!r}") from error
+
+
+def load_weights(
+    model: nn.Module,
+    weights: Iterable[tuple[str, torch.Tensor]],
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> None:
+    """Give a model that was built on the meta device its parameters, tensor by tensor.
+
+    At no time are there two copies: a tensor is mapped, moved to `device` as `dtype`, and let go.
+
+    Raises:
+        CheckpointError: names a key that is missing, misshapen, or none of the model's.
+    """
+    missing = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for name, tensor in weights:
+        if name not in missing:
+            raise CheckpointError(f"the weights hold {name}, which is none of the network's")
+        shape = missing.pop(name)
+        if tensor.shape != shape:
+            raise CheckpointError(
+                f"{name} has shape {list(tensor.shape)}, config.json needs {list(shape)}"
+            )
+        module_name, _, attribute = name.rpartition(".")
+        module = model.get_submodule(module_name)
+        setattr(module, attribute, nn.Parameter(tensor.to(device=device, dtype=dtype)))
+    for name in missing:
+        raise CheckpointError(f"the weights lack {name}")
+
+
+def write_checkpoint(
+    folder: Path | str,
+    config: TinyGPTVConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    generation: GenerationSettings,
+    blocks: Iterable[Block],
+    origin: Origin | None = None,
+) -> Manifest:
+    """Write a checkpoint folder; nothing stands at `folder` before everything does.
+
+    Raises:
+        UsageError: `folder` is there already and not empty, or cannot be made.
+    """
+    with _new_folder(Path(folder)) as new:
+        write_shards(new, blocks)
+        _write_json(new / CONFIG, MODEL_TYPE | config.to_dict())
+        _write_json(new / PREPROCESSOR, _preprocessor_to(config))
+        _write_json(new / GENERATION, _generation_to(generation))
+        _write_tokenizer(new, tokenizer)
+        files = tuple(digest_file(path) for path in sorted(new.iterdir()))
+        manifest = Manifest(files, origin or Origin())
+        _write_json(new / MANIFEST, manifest.to_dict())
+    return manifest
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A temporary sibling that takes `folder`'s name at the end; a killed writer leaves no name."""
+    refuse_occupied(folder)
+    new = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    try:
+        new.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made: {error}") from error
+    try:
+        yield new
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def refuse_occupied(folder: Path) -> None:
+    """A checkpoint is never written over something.
+
+    Raises:
+        UsageError: there is something at `folder`, other than an empty folder.
+    """
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty; give a folder that is new")
+    elif folder.exists():
+        raise UsageError(f"{folder} is there already and is no folder")
+
+
+def _config_from(values: dict[str, Any]) -> TinyGPTVConfig:
+    for key, value in MODEL_TYPE.items():
+        if values.pop(key, None) != value:
+            raise ValueError(f"config.json does not say {key} {value!r}")
+    config = TinyGPTVConfig.from_dict(values)
+    # A number that is left out would silently be the released one.
+    if json.loads(json.dumps(config.to_dict())) != values:
+        raise ValueError("config.json lacks a number")
+    return config
+
+
+def _preprocessor_to(config: TinyGPTVConfig) -> dict[str, Any]:
+    return {
+        "image_processor_type": "BlipImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"height": config.image_size, "width": config.image_size},
+        "resample": BICUBIC,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(config.image_mean),
+        "image_std": list(config.image_std),
+    }
+
+
+def _generation_to(generation: GenerationSettings) -> dict[str, Any]:
+    return {
+        "do_sample": False,
+        "eos_token_id": list(generation.eos_token_ids),
+        "pad_token_id": generation.eos_token_ids[0],
+        "max_new_tokens": generation.max_new_tokens,
+        "prompt_template": generation.prompt_template,
+        "caption_question": generation.caption_question,
+    }
+
+
+def _generation_from(values: Mapping[str, Any]) -> GenerationSettings:
+    template = str(values["prompt_template"])
+    for place in (IMAGE_PLACEHOLDER, QUESTION_PLACE):
+        if template.count(place) != 1:
+            raise ValueError(f"{GENERATION}: the prompt template must hold {place} once")
+    return GenerationSettings(
+        prompt_template=template,
+        caption_question=str(values["caption_question"]),
+        eos_token_ids=tuple(int(token) for token in values["eos_token_id"]),
+        max_new_tokens=int(values["max_new_tokens"]),
+    )
+
+
+def _write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str(pretty=True), "utf-8")
+    special = {name: getattr(tokenizer, name) for name in SPECIAL_TOKENS}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": tokenizer.model_max_length,
+        "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
+    }
+    _write_json(folder / TOKENIZER_CONFIG, settings | special)
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    # Not from_pretrained: that would also read files in the folder that the manifest does not list.
+    settings = _read_json(folder / TOKENIZER_CONFIG)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8")),
+        model_max_length=settings["model_max_length"],
+        clean_up_tokenization_spaces=settings["clean_up_tokenization_spaces"],
+        **{name: settings[name] for name in SPECIAL_TOKENS},
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    values = json.loads(path.read_bytes())
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name} is no JSON object")
+    return values
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
