@@ -1,0 +1,115 @@
+"""What holds of the repository as a whole: its locks, its commands, its addresses."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
+JOBS = sorted(path.stem for path in ROOT.glob("jobs/*.py") if path.stem != "__init__")
+PACKAGES = ("jobs", "schemas", "workers", "tests")
+
+# Where packages and images are published; a mirror's user has other addresses.
+REGISTRY = re.compile(
+    r"\b(pypi|pythonhosted|npmjs|yarnpkg|crates|docker|ghcr|quay|download\.pytorch"
+    r"|conda\.anaconda|deb\.debian|archive\.ubuntu)\.(org|com|io)\b"
+)
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    """The table [project] of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def declared(project: dict[str, Any]) -> dict[str, Requirement]:
+    """Every dependency of pyproject.toml, the extras' included, by canonical name."""
+    extras = project["optional-dependencies"].values()
+    lines = project["dependencies"] + [line for extra in extras for line in extra]
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
+
+
+def locked(lock: Path) -> dict[str, tuple[str, list[str]]]:
+    """Return version and hashes of each package in a lock, by name."""
+    entries = re.findall(
+        r"^([a-z0-9-]+)==(\S+)((?: \\\n    \S+)*)$", lock.read_text(), re.MULTILINE
+    )
+    return {name: (version, re.findall(r"\S{3,}", hashes)) for name, version, hashes in entries}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_is_names_versions_and_hashes(lock: Path) -> None:
+    """Each line of a lock is a comment, a pinned name, or a SHA-256: no address, no option."""
+    entries = locked(lock)
+    lines = [line for line in lock.read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) == sum(1 + len(hashes) for _, hashes in entries.values())
+    for _, hashes in entries.values():
+        assert hashes
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", item) for item in hashes)
+
+
+def test_the_locks_hold_what_is_declared(declared: dict[str, Requirement]) -> None:
+    """Every dependency, extras included, is locked at a version that pyproject.toml allows."""
+    whole = locked(ROOT / "requirements.lock")
+    assert declared.keys() <= whole.keys()
+    for name, requirement in declared.items():
+        assert requirement.specifier.contains(whole[name][0]), name
+
+
+def test_both_torches_are_one_release() -> None:
+    """The CPU-only build is of the version that the lock has, so that it satisfies it."""
+    version, _ = locked(ROOT / "requirements.lock")["torch"]
+    assert locked(ROOT / "requirements-cpu.lock").keys() == {"torch"}
+    assert locked(ROOT / "requirements-cpu.lock")["torch"][0] == f"{version}+cpu"
+
+
+def test_what_is_imported_is_declared(declared: dict[str, Requirement]) -> None:
+    """No module imports a package that is there only because another package needs it."""
+    distributions = packages_distributions()
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for module in {module.partition(".")[0] for module in modules}:
+                if module not in PACKAGES and module not in sys.stdlib_module_names:
+                    names = {canonicalize_name(name) for name in distributions[module]}
+                    assert names & declared.keys(), f"{path.relative_to(ROOT)}: {module}"
+
+
+def test_no_file_names_a_registrys_host() -> None:
+    """No tracked text file holds the address of a package registry."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in listing.stdout.decode().split("\0")[:-1]:
+        content = (ROOT / name).read_bytes() if (ROOT / name).is_file() else b""
+        if b"\0" not in content[:8192]:
+            found = REGISTRY.search(content.decode())
+            assert not found, f"{name}: {found and found[0]}"
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("way", ["script", "module"])
+def test_a_job_tells_its_usage_both_ways(job: str, way: str, tmp_path: Path) -> None:
+    """`python jobs/x.py --help`, from any folder, and `python -m jobs.x --help` print a usage."""
+    arguments = ["-m", f"jobs.{job}"] if way == "module" else [str(ROOT / "jobs" / f"{job}.py")]
+    process = subprocess.run(
+        [sys.executable, *arguments, "--help"],
+        cwd=ROOT if way == "module" else tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith("usage: ")
