@@ -12,8 +12,8 @@ class ImageRef:
     uri: str
     """Where its bytes are; for a local file the absolute path."""
     input_digest: str
-    """The version that was listed: `etag:…`, `generation:…`, `md5:…` or `mtime:SIZE-NANOSECONDS`;
-    empty where the store tells no version."""
+    """The version that was listed: `etag:…`, `generation:…`, `md5:…`, of a local file
+    `mtime:SIZE-NANOSECONDS`, elsewhere `changed:SIZE-TIME`; empty where the store tells none."""
     size_bytes: int | None
     """None where the listing does not tell."""
 

@@ -1,0 +1,57 @@
+"""The last word of a run: counts that add up, and the digest of every part."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from schemas.outcome import ForeignPartError, RunFolderError
+from schemas.run import PartRecord, Plan, Result, ResultPart
+from workers.plan.claim import Run
+from workers.sink import commit, committed, read_part
+from workers.store import PATIENCE, Patience
+
+
+def finish(
+    run: Run, plan: Plan, known: Mapping[int, PartRecord], patience: Patience = PATIENCE
+) -> Result:
+    """Create `result.json`. `known` holds the parts that this driver saw committed; the others, of
+    drivers before, are read for their digests.
+
+    Raises RunFolderError where a shard has no part or the counts do not add up, ForeignPartError
+    where a part is none of this plan, StoreError.
+    """
+    run_id, digest = run.spec.run_id, plan.digest()
+    found = committed(run.output, run_id)
+    missing = set(range(plan.shards)) - found
+    if missing:
+        raise RunFolderError(f"run {run_id}: {len(missing):,} of {plan.shards:,} shards are owed")
+    if len(found) > plan.shards:
+        raise ForeignPartError(f"run {run_id}: part {max(found)} is none of the plan's")
+    records = [
+        known[shard] if shard in known else read_part(run.output, run_id, digest, shard, patience)
+        for shard in range(plan.shards)
+    ]
+    result = _result(plan, digest, records)
+    return Result.from_json(commit(run.output, run.names.result, result.to_json(), patience))
+
+
+def _result(plan: Plan, digest: str, records: list[PartRecord]) -> Result:
+    footers = [record.footer for record in records]
+    failed_by_code: Counter[str] = Counter()
+    for footer in footers:
+        failed_by_code.update(footer.failed_by_code)
+    items = sum(footer.items for footer in footers)
+    if items != plan.items:
+        raise RunFolderError(f"run {plan.run_id}: {items:,} rows for {plan.items:,} items")
+    return Result(
+        run_id=plan.run_id,
+        plan_digest=digest,
+        items=items,
+        labelled=sum(footer.labelled for footer in footers),
+        failed=sum(footer.failed for footer in footers),
+        failed_by_code=dict(failed_by_code),
+        skipped=plan.skipped,
+        parts=tuple(
+            ResultPart(record.name, record.sha256, record.footer.labelled, record.footer.failed)
+            for record in records
+        ),
+    )

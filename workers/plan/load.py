@@ -1,0 +1,41 @@
+"""A frozen plan → its shards, page by page."""
+
+import hashlib
+from collections.abc import Container, Iterator
+
+from schemas.image import Shard
+from schemas.outcome import DamagedPlanError
+from schemas.run import Plan, PlanPage
+from schemas.uri import join
+from workers.plan.asking import ask
+from workers.plan.claim import Run
+from workers.plan.pages import decode_page
+from workers.store import PATIENCE, Patience, fetch
+
+
+def load_shards(
+    run: Run, plan: Plan, skip: Container[int] = (), patience: Patience = PATIENCE
+) -> Iterator[Shard]:
+    """The shards of `plan` in their order, but those whose index is in `skip`.
+
+    A page is held at a time, and one with nothing but skipped shards is not read. Raises
+    DamagedPlanError where a page is missing or altered, StoreError.
+    """
+    for page in plan.pages:
+        indexes = range(page.first_shard, page.first_shard + page.shards)
+        if all(index in skip for index in indexes):
+            continue
+        for shard in decode_page(_read(run.output, page, patience)):
+            if shard.index not in skip:
+                yield shard
+
+
+def _read(output: str, page: PlanPage, patience: Patience) -> bytes:
+    place = join(output, page.name)
+    try:
+        data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
+    except FileNotFoundError as error:
+        raise DamagedPlanError(f"{place}, a page of the plan, is missing") from error
+    if hashlib.sha256(data).hexdigest() != page.sha256:
+        raise DamagedPlanError(f"{place}, a page of the plan, was altered")
+    return data

@@ -1,0 +1,102 @@
+"""The one way in which anything is written: create a name that nobody has taken.
+
+The answer is told by exception type and HTTP status, never by message. After a lost answer "taken"
+may be one's own doing, so whoever wants to know who won reads what is there: `commit`.
+"""
+
+import errno
+from enum import Enum
+from typing import Any
+
+from fsspec.asyn import sync
+
+from schemas.outcome import BucketsightError, StoreError, UsageError
+from schemas.uri import is_local, join
+from workers.sink.disk import create_on_disk
+from workers.store import (
+    PATIENCE,
+    Patience,
+    client_errors,
+    credential_errors,
+    fetch,
+    filesystem,
+    http_status,
+    is_transient,
+    scheme_of,
+)
+
+CREATING = frozenset({"file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+"""Schemes whose stores can create exclusively."""
+
+
+class Answer(Enum):
+    """What came of a creation."""
+
+    CREATED = "created"
+    TAKEN = "taken"
+    UNKNOWN = "unknown"
+    """It may or may not be there now."""
+
+
+def create(output: str, name: str, data: bytes, seconds: float | None = None) -> Answer:
+    """Create `name` (relative to the canonical `output`) with `data`, whole or not at all.
+
+    Raises UsageError where the store cannot create exclusively or OUTPUT may not be written, and
+    StoreError where it refuses for another reason (a full disk, a bad request).
+    """
+    uri = join(output, name)
+    if scheme_of(output) not in CREATING:
+        raise UsageError(f"{output}: a store of this kind cannot create files exclusively")
+    if is_local(output):
+        try:
+            return Answer.CREATED if create_on_disk(output, name, data) else Answer.TAKEN
+        except OSError as error:
+            raise _refusal(uri, error) from error
+    try:
+        _create_in_store(uri, data, seconds)
+        return Answer.CREATED
+    except FileExistsError:
+        return Answer.TAKEN
+    except client_errors() as error:
+        if http_status(error) == 412:
+            return Answer.TAKEN
+        if is_transient(error):
+            return Answer.UNKNOWN
+        raise _refusal(uri, error) from error
+
+
+def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -> bytes:
+    """Create `name`, and return what it holds from now on: `data`, or what another had put there.
+
+    Raises as `create`, and StoreError where the store does not tell before the deadline.
+    """
+
+    def attempt(seconds: float) -> bytes:
+        if create(output, name, data, seconds) is Answer.CREATED:
+            return data
+        try:
+            return fetch(join(output, name), seconds=seconds)
+        except FileNotFoundError as error:
+            raise TimeoutError("the store did not answer") from error
+
+    try:
+        return patience(attempt)
+    except client_errors() as error:
+        raise StoreError(f"{join(output, name)} cannot be written now: {error}") from error
+
+
+def _create_in_store(uri: str, data: bytes, seconds: float | None) -> None:
+    store: Any = filesystem(uri)
+    sync(store.loop, store._pipe_file, uri, data, mode="create", timeout=seconds)
+
+
+def _refusal(uri: str, error: BaseException) -> BucketsightError:
+    """What to tell of a store that will not write `uri`, now or ever."""
+    code = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, (PermissionError, *credential_errors())) or code == errno.EROFS:
+        return UsageError(f"no permission to write {uri}: {error}")
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return UsageError(f"{uri} cannot be written: no such bucket or folder: {error}")
+    if http_status(error) == 501:
+        return UsageError(f"{uri}: this store cannot create files exclusively")
+    return StoreError(f"{uri} cannot be written: {error}")

@@ -1,0 +1,116 @@
+"""The rows of one shard → one immutable Parquet part. Its existence is the commit."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.image import Shard
+from schemas.outcome import ForeignPartError, Status, StoreError
+from schemas.rows import row_schema
+from schemas.run import PART_KEY, PartFooter, PartRecord, RunNames, shard_of
+from schemas.uri import join
+from workers.sink.create import commit
+from workers.store import PATIENCE, Patience, client_errors, fetch, list_pages
+
+
+def commit_part(
+    output: str,
+    run_id: str,
+    plan_digest: str,
+    shard: Shard,
+    rows: Sequence[Mapping[str, Any]],
+    task: str,
+    attempt: str,
+    patience: Patience = PATIENCE,
+) -> PartRecord:
+    """Write `rows`, one for each image of `shard` and in its order, as the shard's part.
+
+    `attempt` is random. Returns what the name holds from now on: this part, or the one with which
+    a twin at the same shard of the same plan was faster. Raises ForeignPartError where the name is
+    taken by anything else, StoreError, and UsageError where OUTPUT may not be written.
+    """
+    if [row["item_id"] for row in rows] != [image.item_id for image in shard.images]:
+        raise AssertionError(f"shard {shard.index}: not one row for each item, in its order")
+    failed = Counter(row["error_code"] for row in rows if row["status"] == Status.FAILED)
+    footer = PartFooter(
+        run_id=run_id,
+        shard=shard.index,
+        plan_digest=plan_digest,
+        attempt=attempt,
+        labelled=len(rows) - failed.total(),
+        failed=failed.total(),
+        failed_by_code={str(code): count for code, count in failed.items()},
+    )
+    name = RunNames(int(run_id)).part(shard.index)
+    record = _record(name, commit(output, name, encode_part(rows, task, footer), patience))
+    _require_ours(record, run_id, plan_digest, shard.index)
+    return record
+
+
+def encode_part(rows: Sequence[Mapping[str, Any]], task: str, footer: PartFooter) -> bytes:
+    """`rows` as a Parquet file of `task`'s schema that carries `footer`."""
+    schema = row_schema(task)
+    for row in rows:
+        if row.keys() != set(schema.names):
+            raise AssertionError(f"columns {sorted(row.keys() ^ set(schema.names))} do not fit")
+    schema = schema.with_metadata(schema.metadata | {PART_KEY: footer.to_json()})
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    for column in schema:
+        if not column.nullable and table[column.name].null_count:
+            raise AssertionError(f"column {column.name} is empty in some row")
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    return bytes(buffer.getvalue())
+
+
+def committed(output: str, run_id: str) -> set[int]:
+    """The shards whose parts exist now. Raises StoreError."""
+    folder = join(output, RunNames(int(run_id)).labels) + "/"
+    found: set[int] = set()
+    try:
+        for page in list_pages(folder):
+            found.update(shard for entry in page if (shard := shard_of(entry.uri)) is not None)
+    except FileNotFoundError:
+        return set()
+    except client_errors() as error:
+        raise StoreError(f"{folder} cannot be listed now: {error}") from error
+    return found
+
+
+def read_part(
+    output: str, run_id: str, plan_digest: str, shard: int, patience: Patience = PATIENCE
+) -> PartRecord:
+    """The committed part of `shard`, read whole.
+
+    Raises ForeignPartError where it is not of this plan, and StoreError where it cannot be read.
+    """
+    name = RunNames(int(run_id)).part(shard)
+    try:
+        data = patience(lambda seconds: fetch(join(output, name), seconds=seconds))
+    except client_errors() as error:
+        raise StoreError(f"{join(output, name)} cannot be read: {error}") from error
+    record = _record(name, data)
+    _require_ours(record, run_id, plan_digest, shard)
+    return record
+
+
+def _record(name: str, data: bytes) -> PartRecord:
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data)).metadata or {}
+        footer = PartFooter.from_json(metadata[PART_KEY])
+    except (pa.ArrowException, KeyError) as error:
+        raise ForeignPartError(f"{name} is there and was not written by this program") from error
+    return PartRecord(name, hashlib.sha256(data).hexdigest(), len(data), footer)
+
+
+def _require_ours(record: PartRecord, run_id: str, plan_digest: str, shard: int) -> None:
+    footer = record.footer
+    if (footer.run_id, footer.plan_digest, footer.shard) != (run_id, plan_digest, shard):
+        raise ForeignPartError(
+            f"{record.name} belongs to shard {footer.shard} of run {footer.run_id} under another "
+            "plan: OUTPUT was written to by something else; nothing was replaced"
+        )

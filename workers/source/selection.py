@@ -1,0 +1,100 @@
+"""INPUT read as a place and a rule: which objects are items, and why the others are not."""
+
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fsspec.utils import glob_translate
+
+from schemas.outcome import UsageError
+from workers.images.formats import EXTENSIONS
+from workers.store import Entry
+
+_WILDCARD = re.compile(r"[*?[]")
+
+
+class SkipRule(StrEnum):
+    """Why a listed object is no item. The plan counts the objects of each rule."""
+
+    PLACEHOLDER = "directory_placeholder"
+    NOT_A_FILE = "not_a_file"
+    NAME = "name_not_utf8"
+    UNDER_OUTPUT = "under_output"
+    HIDDEN = "hidden"
+    PATTERN = "pattern"
+    EXTENSION = "extension"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a listing are items.
+
+    A folder gives the files with an image's extension. A glob (`*` and `?` within a name, `[…]`,
+    `**` for any depth) gives those that it matches and that have an image's extension, none at all,
+    or the one that the glob itself ends with. A single file is an item whatever it is called.
+    """
+
+    place: str
+    """What is listed: every object whose URI begins with it."""
+    output: str
+    pattern: re.Pattern[str] | None = None
+    extensions: frozenset[str] = EXTENSIONS
+
+    def rule_against(self, entry: Entry) -> SkipRule | None:
+        """Why `entry` is no item, or None: it is one."""
+        below = entry.uri[len(self.place.rpartition("/")[0]) + 1 :]
+        if entry.uri.endswith(("/", "_$folder$")):
+            return SkipRule.PLACEHOLDER
+        if not entry.is_file:
+            return SkipRule.NOT_A_FILE
+        if not _is_utf8(entry.uri):
+            return SkipRule.NAME
+        if entry.uri.startswith(self.output.rstrip("/") + "/"):
+            return SkipRule.UNDER_OUTPUT
+        if below.startswith(".") or "/." in below:
+            return SkipRule.HIDDEN
+        if self.pattern is not None and not self.pattern.match(entry.uri):
+            return SkipRule.PATTERN
+        if _extension(entry.uri) not in self.extensions:
+            return SkipRule.EXTENSION
+        return None
+
+
+def has_wildcard(uri: str) -> bool:
+    """Whether `uri` may be a glob; a file or folder of just that name comes first."""
+    return _WILDCARD.search(uri) is not None
+
+
+def folder_selection(folder: str, output: str) -> Selection:
+    """The images below `folder`, at any depth."""
+    return Selection(folder.rstrip("/") + "/", output)
+
+
+def glob_selection(pattern: str, output: str) -> Selection:
+    """The images that `pattern` matches. Raises UsageError for a pattern that is none."""
+    scheme, separator, path = pattern.rpartition("://")
+    wildcard = _WILDCARD.search(path)
+    literal = path[: wildcard.start()] if wildcard else path
+    place = scheme + separator + literal
+    if not scheme:  # a folder's listing needs the whole name of the folder
+        place = literal.rpartition("/")[0] + "/"
+    elif "/" not in literal:
+        raise UsageError(f"{pattern}: the bucket's name cannot hold wildcards")
+    try:
+        matcher = re.compile(re.escape(scheme + separator) + glob_translate(path))
+    except ValueError as error:
+        raise UsageError(f"{pattern}: {error}") from error
+    return Selection(place, output, matcher, EXTENSIONS | {"", _extension(pattern)})
+
+
+def _extension(uri: str) -> str:
+    return os.path.splitext(uri)[1].lower()
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

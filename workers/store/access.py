@@ -1,0 +1,98 @@
+"""How a store is reached, and what its clients raise."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.outcome import UsageError
+from schemas.uri import is_local
+
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+}
+"""Which package brings fsspec to a scheme."""
+
+# module and class of errors that are no OSError; a module that was never imported raised nothing
+_CLIENT_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("azure.core.exceptions", "AzureError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
+_CREDENTIAL_ERRORS = (
+    ("botocore.exceptions", "NoCredentialsError"),
+    ("botocore.exceptions", "PartialCredentialsError"),
+    ("google.auth.exceptions", "DefaultCredentialsError"),
+)
+
+
+def scheme_of(uri: str) -> str:
+    """`s3` of `s3://bucket/key`; `file` of a path."""
+    return "file" if is_local(uri) else uri.partition("://")[0]
+
+
+def filesystem(uri: str) -> Any:
+    """The fsspec filesystem of `uri`, without its cache of listings.
+
+    Raises UsageError for a scheme that nothing here knows, or whose package is not installed.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return LocalFileSystem()
+    try:
+        return fsspec.filesystem(scheme, use_listings_cache=False)
+    except ImportError as error:
+        package = PACKAGES.get(scheme)
+        cure = f"pip install {package}" if package else str(error)
+        raise UsageError(f"{scheme}:// needs a package that is not installed: {cure}") from error
+    except ValueError as error:
+        raise UsageError(f"{uri}: no such kind of store as {scheme}://") from error
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Bucket and key of an `s3://` URI, the key as it is: nothing in it is escaped."""
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key
+
+
+def client_errors() -> tuple[type[BaseException], ...]:
+    """What the clients of stores raise, for an `except` clause."""
+    return (OSError, *_imported(_CLIENT_ERRORS))
+
+
+def credential_errors() -> tuple[type[BaseException], ...]:
+    """What they raise where they find no credentials to show; some of `client_errors`."""
+    return _imported(_CREDENTIAL_ERRORS)
+
+
+def _imported(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], ...]:
+    return tuple(
+        getattr(sys.modules[module], name) for module, name in names if module in sys.modules
+    )
+
+
+def http_status(error: BaseException | None) -> int | None:
+    """The HTTP status behind `error` or what caused it; None where no server answered."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, Mapping):  # botocore
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if isinstance(status, int):
+                return status
+        for name in ("status_code", "status", "code"):  # azure, aiohttp, gcsfs
+            status = getattr(error, name, None)
+            if isinstance(status, int):
+                return status
+        error = error.__cause__ or error.__context__
+    return None

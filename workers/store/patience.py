@@ -1,0 +1,64 @@
+"""How long a store may take, whatever is retried below."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from workers.store.access import client_errors, credential_errors, http_status
+
+Answer = TypeVar("Answer")
+
+FINAL = (
+    FileNotFoundError,
+    FileExistsError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
+"""Answers that a second question would not change."""
+
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+"""Statuses below 500 that ask for patience."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed later, told by type and HTTP status alone."""
+    if isinstance(error, (*FINAL, *credential_errors())):
+        return False
+    if isinstance(error, TimeoutError):
+        return True
+    if not isinstance(error, client_errors()):
+        return False
+    status = http_status(error)
+    return status is None or status in TRANSIENT_STATUS or (status >= 500 and status != 501)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """One deadline over all nested retries; clock and sleep can be handed in."""
+
+    seconds: float = 120
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def __call__(self, request: Callable[[float], Answer]) -> Answer:
+        """The answer to `request(seconds left)`, asked again after transient errors.
+
+        Waits are random and grow to 20 s. Raises the last error as it came.
+        """
+        deadline = self.clock() + self.seconds
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(is_transient),
+            wait=tenacity.wait_random_exponential(multiplier=0.2, max=20),
+            stop=lambda state: self.clock() + state.upcoming_sleep >= deadline,
+            sleep=self.sleep,
+            reraise=True,
+        )
+        return retrying(lambda: request(max(deadline - self.clock(), 0.001)))
+
+
+PATIENCE = Patience()
+"""What is used where nobody says otherwise."""
