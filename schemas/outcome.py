@@ -5,6 +5,7 @@ BucketsightError                     exit 1
 │   ├── CheckpointError                a model folder that is missing, incomplete or altered
 │   └── PromptError                    a prompt that cannot be put before the model
 ├── StoreError                       exit 75: the store did not answer in time; come again
+├── ReplicaError                     exit 1: replicas do not start, or one shard keeps killing them
 ├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
 │   ├── DamagedPlanError               a page of the plan is missing or altered
 │   └── ForeignPartError               a part's name is taken by somebody else's file
@@ -87,6 +88,10 @@ class StoreError(BucketsightError):
     """The store did not answer in time; what is committed stays, and the same command goes on."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class ReplicaError(BucketsightError):
+    """No replica starts, or one shard takes every replica with it that runs it."""
 
 
 class RunFolderError(BucketsightError):

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors import safe_open
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-from workers.images import decode, preprocess
+from workers.images import decode, preprocess, resize
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -39,3 +39,13 @@ def test_transformers_gives_the_same_bits(shape: tuple[int, int], size: int) -> 
     pixels = preprocess(image, size, CLIP_MEAN, CLIP_STD)
     assert pixels.shape == (3, size, size)
     assert np.array_equal(pixels, expected)
+
+
+def test_an_image_that_was_resized_before_keeps_its_bits() -> None:
+    """Resizing in a thread that reads ahead gives the pixels that the whole image gives."""
+    noise = np.random.default_rng(0).integers(0, 256, (97, 130, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    small = resize(image, 56)
+    assert small.size == (56, 56)
+    whole = preprocess(image, 56, CLIP_MEAN, CLIP_STD)
+    assert np.array_equal(preprocess(small, 56, CLIP_MEAN, CLIP_STD), whole)

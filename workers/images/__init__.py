@@ -1,6 +1,6 @@
 """Bytes to pixels: numpy and Pillow, nothing else."""
 
 from workers.images.decode import decode
-from workers.images.preprocess import preprocess
+from workers.images.preprocess import preprocess, resize
 
-__all__ = ["decode", "preprocess"]
+__all__ = ["decode", "preprocess", "resize"]

@@ -7,6 +7,12 @@ import numpy.typing as npt
 from PIL import Image
 
 
+def resize(image: Image.Image, size: int) -> Image.Image:
+    """`image` at size², bicubic. Once resized it stays as it is: `preprocess` gives the same pixels
+    for it, so that whoever holds many images can hold small ones."""
+    return image.resize((size, size), Image.Resampling.BICUBIC)
+
+
 def preprocess(
     image: Image.Image, size: int, mean: Sequence[float], std: Sequence[float]
 ) -> npt.NDArray[np.float32]:
@@ -15,7 +21,6 @@ def preprocess(
     The aspect ratio is not kept and nothing is cropped, as in the authors' processor. Bit-identical
     to transformers' `BlipImageProcessor` with `resample=BICUBIC`.
     """
-    resized = image.resize((size, size), Image.Resampling.BICUBIC)
-    pixels = np.asarray(resized, dtype=np.float32) / np.float32(255)  # [S, S, 3]
+    pixels = np.asarray(resize(image, size), dtype=np.float32) / np.float32(255)  # [S, S, 3]
     normalised = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))  # [3, S, S]
