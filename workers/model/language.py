@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PhiConfig, PhiForCausalLM
-from transformers.models.phi.modeling_phi import PhiDecoderLayer
+from transformers.models.phi.modeling_phi import PhiDecoderLayer, PhiRotaryEmbedding
 
 from workers.model.config import LanguageConfig
 
@@ -29,16 +29,16 @@ class AttentionRMSNorm(nn.Module):
         return normed.to(self.weight.dtype) * self.weight
 
 
-class TinyGPTVDecoderLayer(PhiDecoderLayer):  # type: ignore[misc]
+class TinyGPTVDecoderLayer(PhiDecoderLayer):
     """A parallel Phi block whose attention branch is normed before the sum: x + rms(attn) + mlp."""
 
     def __init__(self, config: PhiConfig, layer_idx: int, rms_norm_eps: float) -> None:
         super().__init__(config, layer_idx)
         self.post_layernorm = AttentionRMSNorm(config.hidden_size, rms_norm_eps)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         normed = self.input_layernorm(hidden_states)
-        attended, _ = self.self_attn(hidden_states=normed, **kwargs)
+        attended, _ = self.self_attn(normed, *args, **kwargs)
         branches: torch.Tensor = self.post_layernorm(attended) + self.mlp(normed)
         return branches + hidden_states
 
@@ -49,7 +49,7 @@ def build_language_model(config: LanguageConfig) -> PhiForCausalLM:
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
-        num_hidden_layers=config.num_layers,
+        num_hidden_layers=0,  # ours come below; Phi would build its own for nothing
         num_attention_heads=config.num_heads,
         max_position_embeddings=config.max_position_embeddings,
         rope_parameters={
@@ -59,22 +59,23 @@ def build_language_model(config: LanguageConfig) -> PhiForCausalLM:
         },
         layer_norm_eps=config.layer_norm_eps,
         qk_layernorm=True,
-        hidden_act="gelu_new",
+        # The same function as the authors' "gelu_new", in one kernel.
+        hidden_act="gelu_pytorch_tanh",
         tie_word_embeddings=False,
         bos_token_id=config.bos_token_id,
         eos_token_id=config.eos_token_id,
-        attn_implementation="sdpa",
     )
-    # Two layers of one index each would be built and thrown away; at 2.7 B parameters that shows.
-    language_model = PhiForCausalLM(_without_layers(phi))
-    language_model.config.num_hidden_layers = config.num_layers
+    language_model = PhiForCausalLM(phi)
+    phi.num_hidden_layers = config.num_layers
     language_model.model.layers = nn.ModuleList(
         TinyGPTVDecoderLayer(phi, index, config.rms_norm_eps) for index in range(config.num_layers)
     )
     return language_model
 
 
-def _without_layers(config: PhiConfig) -> PhiConfig:
-    shell: PhiConfig = PhiConfig.from_dict(config.to_dict(), attn_implementation="sdpa")
-    shell.num_hidden_layers = 0
-    return shell
+def compute_rotary_tables(model: PhiForCausalLM, device: torch.device | str) -> None:
+    """Fill in what no checkpoint holds: a model that was built on the meta device has no tables.
+
+    They are fp32 whatever the parameters are (SPEC.md §2.3).
+    """
+    model.model.rotary_emb = PhiRotaryEmbedding(model.config).to(device)

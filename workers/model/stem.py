@@ -1,4 +1,4 @@
-"""A convolutional patch embedding: the trunk of EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946).
+"""A convolutional patch embedding: EfficientNet-Lite0's trunk (Tan & Le 2019, arXiv 1905.11946).
 
 The Lite variants have no squeeze-and-excitation and ReLU6 for swish. Batch normalisation is folded
 into the convolutions when the ImageNet weights are taken over, so none is left here.
@@ -34,7 +34,8 @@ class SamePaddedConv(nn.Conv2d):
         for side in (input.shape[-1], input.shape[-2]):
             excess = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             padding += [excess // 2, excess - excess // 2]
-        return self._conv_forward(functional.pad(input, padding), self.weight, self.bias)
+        padded = functional.pad(input, padding)
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -50,12 +51,12 @@ class InvertedResidual(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         hidden = features if self.expand is None else functional.relu6(self.expand(features))
-        hidden = self.project(functional.relu6(self.depthwise(hidden)))
-        return features + hidden if self.residual else hidden
+        projected: torch.Tensor = self.project(functional.relu6(self.depthwise(hidden)))
+        return features + projected if self.residual else projected
 
 
 class EfficientNetLite0Stem(nn.Module):
-    """[B, 3, S, S] → [B, W, S/32, S/32]: 16 blocks of EfficientNet-Lite0, then a linear map to W."""
+    """[B, 3, S, S] → [B, W, S/32, S/32]: 16 blocks, then a linear map to W."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -72,12 +73,16 @@ class EfficientNetLite0Stem(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """The tensor whose dtype the ViT's embedding asks for, as it would of a plain convolution."""
+        """The tensor whose dtype the ViT asks its patch embedding for."""
         return self.projection.weight
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The trunk alone: [B, 3, S, S] → [B, 320, S/32, S/32]."""
         features = functional.relu6(self.entry(pixels))
         for block in self.blocks:
             features = block(features)
-        projected: torch.Tensor = self.projection(features)
+        return features
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        projected: torch.Tensor = self.projection(self.features(pixels))
         return projected

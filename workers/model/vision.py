@@ -1,4 +1,4 @@
-"""The eye: EVA ViT-g/14 and the Q-Former, from transformers' BLIP-2 blocks (SPEC.md §1.2-1.4, §2.4).
+"""The eye: EVA ViT-g/14 and the Q-Former, from transformers' BLIP-2 blocks (SPEC.md §1, §2.4).
 
 B images, S side in pixels, P patches, W width of the ViT, Q queries, H width of the Q-Former
 """
@@ -28,12 +28,12 @@ def build_vision_model(config: VisionConfig) -> Blip2VisionModel:
             layer_norm_eps=config.layer_norm_eps,
             qkv_bias=True,
             initializer_range=INITIAL_STD,
-            attn_implementation="sdpa",
         )
     )
     model.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.output_layer_norm_eps)
     if config.patch_embedding == "efficientnet_lite0":
-        model.embeddings.patch_embedding = EfficientNetLite0Stem(config.hidden_size)
+        embeddings: nn.Module = model.embeddings
+        embeddings.patch_embedding = EfficientNetLite0Stem(config.hidden_size)
     return model
 
 
@@ -49,6 +49,5 @@ def build_qformer(config: QFormerConfig, vision_size: int) -> Blip2QFormerModel:
             cross_attention_frequency=config.cross_attention_frequency,
             layer_norm_eps=config.layer_norm_eps,
             use_qformer_text_input=False,
-            attn_implementation="sdpa",
         )
     )

@@ -1,0 +1,1 @@
+"""How good a checkpoint is, on pictures whose names are known."""

@@ -1,0 +1,49 @@
+"""The loss curve of a training as a picture."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+
+SMOOTHING = 0.9
+
+
+def draw_losses(log: Path, picture: Path) -> None:
+    """Read the trainer's `losses.jsonl`, write a PNG: one line a loss, one band a stage."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    figure, axes = pyplot.subplots(figsize=(9, 4.5))
+    for loss in ("answers", "vision", "queries"):
+        axes.plot(range(len(records)), _smooth([record[loss] for record in records]), label=loss)
+    position = 0
+    for stage, group in groupby(records, key=lambda record: record["stage"]):
+        axes.axvline(position, color="0.8", linewidth=0.8)
+        axes.text(
+            position,
+            1.0,
+            f" {stage}",
+            rotation=90,
+            va="top",
+            fontsize=7,
+            color="0.4",
+            transform=axes.get_xaxis_transform(),
+        )
+        position += len(list(group))
+    axes.set(xlabel="records (every 25 steps)", ylabel="cross-entropy, nats", yscale="log")
+    axes.legend()
+    figure.savefig(picture, dpi=120, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """Exponential moving average that starts at the first value."""
+    smoothed: list[float] = []
+    for value in values:
+        previous = smoothed[-1] if smoothed else value
+        smoothed.append(SMOOTHING * previous + (1 - SMOOTHING) * value)
+    return smoothed

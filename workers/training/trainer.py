@@ -1,0 +1,239 @@
+"""The loop: every stage in turn, saved as it goes, resumed where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from workers.model import TinyGPTV
+from workers.model.config import pocket
+from workers.model.prompts import QUESTION_PLACE, GenerationSettings
+from workers.training import texts
+from workers.training.batches import Batch, BatchShape, Corpus
+from workers.training.dialogue import Turn, answer_loss
+from workers.training.lora import add_lora, merge_lora
+from workers.training.pretrained_stem import imagenet_weights, load_imagenet
+from workers.training.stages import STAGES, Stage, learning_rate, parameter_groups, stem_of
+from workers.training.vocabulary import END_OF_ANSWER, end_of_answer_id, train_tokenizer
+
+WEIGHT_DECAY = 0.05
+GRADIENT_NORM = 1.0
+LORA_RANK = 32
+LORA_ALPHA = 16
+STEPS_BETWEEN_SAVES = 250
+STEPS_BETWEEN_LINES = 25
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training is: the stage's index in STAGES and the next step in it."""
+
+    stage: int = 0
+    step: int = 0
+
+
+class Learner(nn.Module):
+    """The network and two heads that name the concept, which are thrown away after training."""
+
+    def __init__(self, model: TinyGPTV, concepts: int) -> None:
+        super().__init__()
+        self.model = model
+        self.vision_head = nn.Linear(model.config.vision.hidden_size, concepts)
+        self.query_head = nn.Linear(model.config.language.hidden_size, concepts)
+
+    def losses(self, batch: Batch, turns: list[Turn]) -> dict[str, torch.Tensor]:
+        """Cross-entropies: the answers, and the concept as the ViT and as the queries tell it."""
+        model = self.model
+        seen = model.vision_model(batch.pixels).last_hidden_state
+        embeds = model.embed_seen(seen)
+        return {
+            "answers": answer_loss(model, embeds, turns),
+            "vision": functional.cross_entropy(
+                self.vision_head(seen.mean(1)).float(), batch.concepts
+            ),
+            "queries": functional.cross_entropy(
+                self.query_head(embeds.mean(1)).float(), batch.concepts
+            ),
+        }
+
+
+def new_model(corpus: Corpus, seed: int) -> TinyGPTV:
+    """A pocket network with ImageNet's stem, everything else drawn from `seed`."""
+    torch.manual_seed(seed)
+    config = pocket()
+    tokenizer = train_tokenizer(_sentences(corpus, seed), config.language.vocab_size)
+    settings = GenerationSettings(
+        prompt_template=texts.INSTRUCTION_TEMPLATE,
+        caption_question=texts.CAPTION_QUESTION,
+        eos_token_ids=(end_of_answer_id(tokenizer), config.language.eos_token_id),
+    )
+    model = TinyGPTV(config, tokenizer, settings)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim >= 2 and "patch_embedding" not in name:
+            nn.init.trunc_normal_(parameter, std=0.02)
+    for part in (model.vision_model, model.qformer, model.language_model):
+        part.set_attn_implementation("eager")  # faster than sdpa's backward at these lengths
+    load_imagenet(stem_of(model), imagenet_weights())
+    stem_of(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+class Trainer:
+    """Trains the pocket checkpoint in `folder`; call `run` again after an interruption."""
+
+    def __init__(self, corpus: Corpus, folder: Path, seed: int, device: str) -> None:
+        self.corpus = corpus
+        self.folder = folder
+        self.seed = seed
+        self.device = device
+        self.shape = BatchShape()
+        self.learner = Learner(new_model(corpus, seed), len(corpus.labels)).to(device)
+        self.everyone = list(corpus.texts())
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> TinyGPTV:
+        """Every stage that is not done yet; returns the trained network in eval mode."""
+        progress, optimizer_state = self._resume()
+        for index in range(progress.stage, len(STAGES)):
+            first = progress.step if index == progress.stage else 0
+            self._run_stage(index, first, optimizer_state if first else None)
+        return self.learner.model.eval()
+
+    def _run_stage(self, index: int, first: int, optimizer_state: dict[str, Any] | None) -> None:
+        stage = STAGES[index]
+        model = self.learner.model
+        attentions = [layer.self_attn for layer in model.language_model.model.layers]
+        if stage.lora and not first:
+            add_lora(attentions, LORA_RANK, LORA_ALPHA)
+            self.learner.to(self.device)
+        groups = parameter_groups(model, stage)
+        heads = [*self.learner.vision_head.parameters(), *self.learner.query_head.parameters()]
+        optimizer = torch.optim.AdamW(
+            [*groups, {"params": heads, "rate": 1.0}],
+            weight_decay=WEIGHT_DECAY,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        if optimizer_state:
+            optimizer.load_state_dict(optimizer_state)
+        self.learner.train()
+        started = time.monotonic()
+        for step, batch in self._batches(stage, first):
+            losses = self._step(stage, step, batch, optimizer)
+            if (step + 1) % STEPS_BETWEEN_LINES == 0 or step + 1 == stage.steps:
+                self._report(stage, step + 1, losses, (step + 1 - first), started)
+            if (step + 1) % STEPS_BETWEEN_SAVES == 0 and step + 1 < stage.steps:
+                self._save(Progress(index, step + 1), optimizer)
+        if stage.lora:
+            merge_lora(attentions)
+        self._save(Progress(index + 1, 0), None)
+
+    def _batches(self, stage: Stage, first: int) -> Iterator[tuple[int, Batch]]:
+        """The stage's batches from step `first` on, each made while the one before is learnt."""
+        config = self.learner.model.config
+
+        def prepare(step: int) -> Batch:
+            key = self._key(stage, step)
+            return self.corpus.batch(
+                self.shape, config.image_size, config.image_mean, config.image_std, key
+            )
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            ahead = pool.submit(prepare, first)
+            for step in range(first, stage.steps):
+                batch = ahead.result()
+                if step + 1 < stage.steps:
+                    ahead = pool.submit(prepare, step + 1)
+                yield step, batch
+
+    def _key(self, stage: Stage, step: int) -> str:
+        return f"{self.seed}/{stage.name}/{step}"
+
+    def _step(
+        self, stage: Stage, step: int, batch: Batch, optimizer: torch.optim.Optimizer
+    ) -> dict[str, float]:
+        batch = Batch(batch.pixels.to(self.device), batch.subjects, batch.concepts.to(self.device))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(stage, step) * group["rate"]
+        turns = self._turns(stage, batch, random.Random(self._key(stage, step) + "/texts"))
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            losses = self.learner.losses(batch, turns)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, GRADIENT_NORM)
+        optimizer.step()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _turns(self, stage: Stage, batch: Batch, dice: random.Random) -> list[Turn]:
+        turns = []
+        for index, subject in enumerate(batch.subjects):
+            question = stage.template and stage.template.replace(
+                QUESTION_PLACE, texts.CAPTION_QUESTION
+            )
+            turns.append(Turn(index, question, texts.caption(subject)))
+            if stage.many_tasks and stage.template and dice.random() < 0.5:
+                asked, answer = texts.exchange(subject, self.everyone, dice)
+                turns.append(Turn(index, stage.template.replace(QUESTION_PLACE, asked), answer))
+        return turns
+
+    # --- what survives a kill ---
+
+    def _resume(self) -> tuple[Progress, dict[str, Any] | None]:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return Progress(), None
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        progress = Progress(state["stage"], state["step"])
+        if progress.step and STAGES[progress.stage].lora:
+            layers = self.learner.model.language_model.model.layers
+            add_lora([layer.self_attn for layer in layers], LORA_RANK, LORA_ALPHA)
+        self.learner.load_state_dict(state["learner"])
+        return progress, state["optimizer"]
+
+    def _save(self, progress: Progress, optimizer: torch.optim.Optimizer | None) -> None:
+        state = {
+            "stage": progress.stage,
+            "step": progress.step,
+            "learner": self.learner.state_dict(),
+            "optimizer": optimizer.state_dict() if optimizer else None,
+        }
+        partial = self.folder / "state.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / "state.pt")
+
+    def _report(
+        self, stage: Stage, step: int, losses: dict[str, float], done: int, started: float
+    ) -> None:
+        seconds = (time.monotonic() - started) / done
+        line = {"stage": stage.name, "step": step, "seconds_a_step": round(seconds, 3)}
+        record = line | {name: round(loss, 4) for name, loss in losses.items()}
+        with open(self.folder / "losses.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        left = (stage.steps - step) * seconds / 60
+        told = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+        print(f"{stage.name} {step}/{stage.steps}  {told}  {left:.0f} min left", flush=True)
+
+
+def _sentences(corpus: Corpus, seed: int) -> list[str]:
+    """What the tokenizer learns from: each subject's captions, tags and a few exchanges."""
+    dice = random.Random(seed)
+    everyone = list(corpus.texts())
+    sentences = []
+    for subject in everyone:
+        sentences += [texts.caption(subject), texts.tags(subject) + END_OF_ANSWER]
+        question, answer = texts.exchange(subject, everyone, dice)
+        template = dice.choice((texts.HUMAN_TEMPLATE, texts.INSTRUCTION_TEMPLATE))
+        sentences.append(template.replace(QUESTION_PLACE, question) + answer + END_OF_ANSWER)
+    return sentences
