@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PhiConfig, PhiForCausalLM
+from transformers import Cache, PhiConfig, PhiForCausalLM
 from transformers.models.phi.modeling_phi import PhiDecoderLayer, PhiRotaryEmbedding
 
 from workers.model.config import LanguageConfig
@@ -36,9 +36,27 @@ class TinyGPTVDecoderLayer(PhiDecoderLayer):
         super().__init__(config, layer_idx)
         self.post_layernorm = AttentionRMSNorm(config.hidden_size, rms_norm_eps)
 
-    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = False,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        """[B, T, D] → [B, T, D]."""
         normed = self.input_layernorm(hidden_states)
-        attended, _ = self.self_attn(normed, *args, **kwargs)
+        attended, _ = self.self_attn(
+            hidden_states=normed,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            position_embeddings=position_embeddings,
+            **kwargs,
+        )
         branches: torch.Tensor = self.post_layernorm(attended) + self.mlp(normed)
         return branches + hidden_states
 
