@@ -51,7 +51,7 @@ class Corpus:
         drawings = [row for row in drawings if row["split"] == "train"]
         photos = [row for row in photos if row["split"] == "train"]
 
-        by_concept: dict[str, list[int]] = {}
+        by_concept: dict[str, dict[str, list[int]]] = {}
         self._others: list[int] = []
         self.subjects: dict[int, Subject] = {}
         for row in drawings:
@@ -59,11 +59,13 @@ class Corpus:
             name = concept or row["name"]
             self.subjects[row["index"]] = Subject(name, tuple(row["tags"] or ()))
             if concept:
-                by_concept.setdefault(concept, []).append(row["index"])
+                families = by_concept.setdefault(concept, {})
+                families.setdefault(row["family"], []).append(row["index"])
             else:
                 self._others.append(row["index"])
         self._concepts = sorted(by_concept)
-        self._by_concept = [by_concept[name] for name in self._concepts]
+        # A family of drawings counts once, however many packages carry it.
+        self._families = [list(by_concept[name].values()) for name in self._concepts]
         self._photo_rows = [row["index"] for row in photos]
         self._photo_subjects = {row["index"]: Subject(row["name"], (), True) for row in photos}
         labels = [*self._concepts, *sorted({row["name"] for row in photos} - set(self._concepts))]
@@ -86,7 +88,7 @@ class Corpus:
         dice = random.Random(key)
         generator = torch.Generator().manual_seed(dice.getrandbits(62))
         chosen = dice.choices(range(len(self._concepts)), k=shape.emoji)
-        drawn = [dice.choice(self._by_concept[concept]) for concept in chosen]
+        drawn = [dice.choice(dice.choice(self._families[concept])) for concept in chosen]
         drawn += dice.choices(self._others, k=shape.others)
         photos = dice.choices(self._photo_rows, k=shape.photos)
         rgba = torch.from_numpy(self._drawings[drawn]).permute(0, 3, 1, 2)

@@ -40,13 +40,13 @@ class Stage:
 
 
 STAGES = (
-    Stage("pretraining", 2400, 1e-3, 0.6, None),
+    Stage("pretraining", 1800, 1e-3, 0.6, None),
     Stage("pretraining-stem", 1500, 8e-4, 0.4, None, tunes_stem=True),
-    Stage("stage-1-warm-up", 100, 3e-4, 0.5, None, adapters_only=True),
-    Stage("stage-2-lora", 150, 3e-4, 0.5, None, adapters_only=True, lora=True),
-    Stage("stage-3-instructions", 400, 5e-4, 1.0, HUMAN_TEMPLATE, tunes_stem=True),
+    Stage("stage-1-warm-up", 80, 3e-4, 0.5, None, adapters_only=True),
+    Stage("stage-2-lora", 120, 3e-4, 0.5, None, adapters_only=True, lora=True),
+    Stage("stage-3-instructions", 300, 5e-4, 1.0, HUMAN_TEMPLATE, tunes_stem=True),
     Stage(
-        "stage-4-tasks", 2000, 6e-4, 0.02, INSTRUCTION_TEMPLATE, tunes_stem=True, many_tasks=True
+        "stage-4-tasks", 1800, 6e-4, 0.02, INSTRUCTION_TEMPLATE, tunes_stem=True, many_tasks=True
     ),
 )
 
