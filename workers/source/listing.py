@@ -57,7 +57,7 @@ def no_images(input: str, skipped: Counter[str]) -> str:
     """The sentence for an INPUT without items."""
     if not skipped:
         return f"{input} holds no files"
-    counts = ", ".join(f"{count:,} by rule {rule!r}" for rule, count in sorted(skipped.items()))
+    counts = ", ".join(f"{count:,} by rule '{rule}'" for rule, count in sorted(skipped.items()))
     return f"{input} holds no image; files skipped: {counts}"
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -77,6 +78,8 @@ def version_of(info: Mapping[str, Any]) -> str:
     if etag:
         return "etag:" + str(etag).strip('"')
     changed = info.get("mtime") or info.get("LastModified") or info.get("created")
+    if isinstance(changed, datetime):
+        changed = changed.timestamp()
     return f"changed:{info.get('size')}-{changed}" if changed else ""
 
 
@@ -143,12 +146,13 @@ def _folder_pages(place: str) -> Iterator[list[Entry]]:
     store = filesystem(place)
     waiting = [canonical(place)]
     while waiting:
+        folder = waiting.pop()
         page = []
-        for info in store.ls(waiting.pop(), detail=True):
+        for info in store.ls(folder, detail=True):
             name = info["name"].lstrip("/")
             uri = name if "://" in name else f"{scheme_of(place)}://{name}"
             if info["type"] == "directory":
                 waiting.append(uri)
-            else:
+            elif uri != folder:  # a file, asked to list itself, does
                 page.append(Entry(uri, info.get("size"), version_of(info)))
         yield page

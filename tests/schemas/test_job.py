@@ -1,0 +1,84 @@
+"""What names a job and what a label means."""
+
+import json
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.job import JobSpec, Preprocessing
+from schemas.outcome import PromptError, UsageError
+from tests.runs import job_spec
+
+MEANINGS = [
+    {"model_digest": "1" * 64},
+    {"quantization": "int8"},
+    {"prompt": "another <ImageHere>"},
+    {"preprocessing": Preprocessing(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))},
+    {"preprocessing": Preprocessing(56, (0.5, 0.5, 0.4), (0.25, 0.25, 0.25))},
+    {"preprocessing": Preprocessing(56, (0.5, 0.5, 0.5), (0.25, 0.25, 0.2))},
+    {"max_new_tokens": 21},
+    {"semantics": 2},
+]
+
+
+@pytest.mark.parametrize("change", MEANINGS)
+def test_whatever_changes_a_label_changes_its_meaning(change: dict[str, Any]) -> None:
+    """Model, quantization, prompt, preprocessing, options and SEMANTICS each make a new meaning."""
+    assert replace(job_spec(), **change).meaning_id() != job_spec().meaning_id()
+    assert replace(job_spec(), **change).fingerprint() != job_spec().fingerprint()
+
+
+@pytest.mark.parametrize(
+    "change", [{"input": "/other"}, {"output": "/other"}, {"schema_version": 2}]
+)
+def test_places_and_schema_make_another_job_of_the_same_meaning(change: dict[str, Any]) -> None:
+    """INPUT, OUTPUT and the rows' schema are the job's, not the label's."""
+    assert replace(job_spec(), **change).meaning_id() == job_spec().meaning_id()
+    assert replace(job_spec(), **change).fingerprint() != job_spec().fingerprint()
+
+
+def test_a_model_renamed_is_the_same_model() -> None:
+    """The digest is the model's identity, its name is not."""
+    assert job_spec(model_id="copy").fingerprint() == job_spec().fingerprint()
+
+
+def test_the_names_never_change_by_accident() -> None:
+    """Labels already written carry these very ids: a change here disowns them."""
+    assert job_spec().meaning_id() == "9d6363f3de5843f1"
+    assert job_spec().fingerprint() == "925b95e89b6bcd70"
+
+
+def test_json_and_pickle_give_the_job_back() -> None:
+    """A job survives its way into spec.json and to another process."""
+    job = job_spec(prompt="naïve “quotes” <ImageHere>\n")
+    assert JobSpec.from_json(json.loads(json.dumps(job.to_json()))) == job
+    assert pickle.loads(pickle.dumps(job)) == job
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task": "poetry"},
+        {"max_new_tokens": 0},
+        {"model_digest": ""},
+        {"quantization": "auto"},
+        {"preprocessing": {"image_size": 0, "mean": [0, 0, 0], "std": [1, 1, 1]}},
+        {"preprocessing": {"image_size": 8, "mean": [0, 0], "std": [1, 1, 1]}},
+        {"preprocessing": {"image_size": 8, "mean": [0, 0, 0], "std": [1, 0, 1]}},
+        {"preprocessing": None},
+        {"unheard_of": 1},
+    ],
+)
+def test_a_job_out_of_range_is_refused(change: dict[str, Any]) -> None:
+    """Every field is validated, from flags and from spec.json alike."""
+    with pytest.raises(UsageError):
+        JobSpec.from_json(job_spec().to_json() | change)
+
+
+@pytest.mark.parametrize("prompt", ["", "no place for it", "<ImageHere> and <ImageHere>"])
+def test_a_prompt_holds_the_image_once(prompt: str) -> None:
+    """A prompt with no or two places for the image is refused."""
+    with pytest.raises(PromptError):
+        job_spec(prompt=prompt)

@@ -1,0 +1,90 @@
+"""The documents of a run folder, and the names in it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.outcome import UsageError
+from schemas.run import (
+    PartFooter,
+    Plan,
+    PlanPage,
+    Result,
+    ResultPart,
+    RunNames,
+    RunSpec,
+    shard_of,
+)
+from tests.runs import job_spec
+
+PAGE = PlanPage("runs/00000001/plan/a/page-00000.parquet", "0" * 64, 0, 2, 3)
+DOCUMENTS: list[Any] = [
+    RunSpec("00000001", job_spec(), "claimant", "0" * 16, "2024-01-01T00:00:00+00:00"),
+    Plan("00000001", "attempt", (PAGE,), 3, 2, 2, {"extension": 4}),
+    PartFooter("00000001", 1, "0" * 64, "attempt", 2, 1, {"truncated": 1}),
+    Result(
+        "00000001", "0" * 64, 3, 2, 1, {"truncated": 1}, {}, (ResultPart("part", "0" * 64, 2, 1),)
+    ),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: type(document).__name__)
+def test_documents_come_back_as_they_were_written(document: Any) -> None:
+    """to_json and from_json are inverse, and one value has one spelling."""
+    data = document.to_json()
+    assert type(document).from_json(data) == document
+    assert type(document).from_json(data).to_json() == data
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: type(document).__name__)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda value: value | {"schema_version": 2},
+        lambda value: value | {"schema_version": None},
+        lambda value: {"schema_version": 1},
+    ],
+    ids=["newer", "unversioned", "empty"],
+)
+def test_other_versions_are_refused_in_a_sentence(
+    document: Any, damage: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """A document of another schema version, or of none of ours, is a UsageError."""
+    data = json.dumps(damage(json.loads(document.to_json()))).encode()
+    with pytest.raises(UsageError):
+        type(document).from_json(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe"])
+def test_what_is_no_document_is_refused(data: bytes) -> None:
+    """Bytes that are no JSON object are a UsageError."""
+    with pytest.raises(UsageError):
+        Plan.from_json(data)
+
+
+def test_the_plan_digest_covers_every_field() -> None:
+    """Two plans that differ in anything have different digests."""
+    plan = DOCUMENTS[1]
+    changes = [{"attempt": "b"}, {"skipped": {}}, {"pages": (replace(PAGE, sha256="1" * 64),)}]
+    digests = {replace(plan, **change).digest() for change in changes} | {plan.digest()}
+    assert len(digests) == 4
+
+
+def test_names_in_a_run_folder() -> None:
+    """The names are those that the design promises, and a part's name leads back to its shard."""
+    names = RunNames(42)
+    assert names.spec == "runs/00000042/spec.json"
+    assert names.plan == "runs/00000042/plan.json"
+    assert names.result == "runs/00000042/result.json"
+    assert names.part(7) == "labels/run=00000042/part-00007.parquet"
+    for shard in (0, 42, 99_999, 1_234_567):
+        assert shard_of(names.part(shard)) == shard
+
+
+@pytest.mark.parametrize("name", ["part-1.parquet", "part-00001.parquet.tmp", "x", "_SUCCESS", ""])
+def test_other_names_are_no_parts(name: str) -> None:
+    """What is not called like a part is none."""
+    assert shard_of(name) is None

@@ -1,0 +1,170 @@
+"""The bytes of a planned item, of just the planned version."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+import s3fs
+
+from schemas.image import ImageRef
+from schemas.outcome import ErrorCode, ReadError
+from tests.runs import png, put
+from workers.source import list_images, read
+from workers.store import Patience
+
+HASTE = Patience(seconds=2, sleep=lambda seconds: None)
+
+
+def planned(uri: str) -> ImageRef:
+    """The item at `uri` as it is listed now."""
+    (page,) = list_images(uri, "/nowhere")
+    return page.images[0]
+
+
+def failure(image: ImageRef) -> ErrorCode:
+    with pytest.raises(ReadError) as caught:
+        read(image, HASTE)
+    assert image.uri in str(caught.value)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("name", ["a.png", "b c#1%20 é\n?.png", "empty.png"])
+def test_the_bytes_are_those_of_the_object(store: str, name: str) -> None:
+    """What was put is read, whatever it is called."""
+    data = b"" if name.startswith("empty") else png()
+    put(store, name, data)
+    assert read(planned(f"{store}/{name}"), HASTE) == data
+
+
+def test_a_large_object_is_read_under_the_condition(bucket: str) -> None:
+    """An object of many blocks, put in several parts, is read whole and is one version."""
+    data = os.urandom(1 << 20) * 12
+    s3fs.S3FileSystem().pipe_file(f"{bucket}/big.png", data, chunksize=5 << 20)
+    image = planned(f"{bucket}/big.png")
+    assert "-" in image.input_digest  # the ETag of an upload in parts
+    assert read(image, HASTE) == data
+
+
+def test_an_object_changed_since_the_plan_is_not_read(store: str) -> None:
+    """Another version under the planned name is a failure of its own."""
+    put(store, "a.png", png("red"))
+    image = planned(f"{store}/a.png")
+    put(store, "a.png", png("blue") + b"longer")
+    assert failure(image) is ErrorCode.CHANGED_SINCE_PLAN
+
+
+def test_an_object_deleted_since_the_plan_is_not_found(store: str) -> None:
+    """An object that went is `not_found`."""
+    put(store, "a.png", png())
+    image = planned(f"{store}/a.png")
+    filesystem, path = fsspec.url_to_fs(image.uri)
+    filesystem.rm_file(path)
+    assert failure(image) is ErrorCode.NOT_FOUND
+
+
+def test_a_bucket_deleted_since_the_plan_is_not_found(bucket: str) -> None:
+    """An object whose bucket went is `not_found` too."""
+    image = ImageRef("s3://no-such-bucket/a.png", "s3://no-such-bucket/a.png", "etag:0", 1)
+    assert failure(image) is ErrorCode.NOT_FOUND
+
+
+def test_refused_credentials_are_forbidden(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 403 is `forbidden`."""
+    put(bucket, "a.png", png())
+    image = planned(f"{bucket}/a.png")
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    assert failure(image) is ErrorCode.FORBIDDEN
+
+
+def test_a_file_without_permission_is_forbidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is a file that may not be opened."""
+    put(str(tmp_path), "a.png", png())
+    image = planned(str(tmp_path / "a.png"))
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    assert failure(image) is ErrorCode.FORBIDDEN
+
+
+def test_a_store_that_never_answers_is_read_failed(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the deadline the item fails with `read_failed` and says what the store said."""
+    put(bucket, "a.png", png())
+    image = planned(f"{bucket}/a.png")
+
+    async def stall(*arguments: Any, **options: Any) -> None:
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", stall)
+    assert failure(image) is ErrorCode.READ_FAILED
+
+
+def test_a_passing_failure_costs_no_item(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that fails twice and then succeeds is a read."""
+    put(bucket, "a.png", png())
+    image = planned(f"{bucket}/a.png")
+    real, failures = s3fs.S3FileSystem._call_s3, [ConnectionResetError(), TimeoutError()]
+
+    async def flaky(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", flaky)
+    assert read(image, HASTE) == png()
+
+
+def test_a_server_without_conditions_is_seen_through(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where If-Match is ignored the version in the answer is compared."""
+    put(bucket, "a.png", png("red"))
+    image = planned(f"{bucket}/a.png")
+    put(bucket, "a.png", png("blue"))
+    real = s3fs.S3FileSystem._call_s3
+
+    async def ignore(*arguments: Any, IfMatch: str = "", **options: Any) -> Any:
+        return await real(*arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", ignore)
+    assert failure(image) is ErrorCode.CHANGED_SINCE_PLAN
+
+
+def test_a_file_written_over_while_it_is_read_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is looked at after the last byte, on the file that was read."""
+    path = tmp_path / "a.png"
+    path.write_bytes(png())
+    image = planned(str(path))
+    real = os.fstat
+
+    def write_first(descriptor: int) -> os.stat_result:
+        path.write_bytes(png() + b"more")
+        return real(descriptor)
+
+    monkeypatch.setattr(os, "fstat", write_first)
+    assert failure(image) is ErrorCode.CHANGED_SINCE_PLAN
+
+
+def test_other_stores_compare_versions_too() -> None:
+    """A store without conditional reads is looked at after reading."""
+    put("memory://reading", "a.png", png())
+    image = planned("memory://reading/a.png")
+    assert read(image, HASTE) == png()
+    assert failure(replace(image, input_digest="changed:1-then")) is ErrorCode.CHANGED_SINCE_PLAN
+
+
+def test_without_a_version_what_is_there_is_read(store: str) -> None:
+    """An item whose listing told no version has no condition."""
+    put(store, "a.png", png())
+    assert read(replace(planned(f"{store}/a.png"), input_digest=""), HASTE) == png()
