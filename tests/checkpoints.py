@@ -10,10 +10,12 @@ from workers.model.config import tiny
 from workers.model.prompts import GenerationSettings
 
 TOKENIZER = Path(__file__).parent / "parity" / "data" / "tokenizer_tiny"
+SEED = 3
+"""Of the first seeds the one whose network says most different things of different pictures."""
 TEMPLATE = "###Human: <Img><ImageHere></Img> {question}###Assistant: "
 
 
-def tiny_model(seed: int = 0) -> TinyGPTV:
+def tiny_model(seed: int = SEED) -> TinyGPTV:
     """The same network for the same seed; what it says depends on the picture and means nothing."""
     tokenizer = read_tokenizer(TOKENIZER)
     settings = GenerationSettings(
@@ -22,16 +24,16 @@ def tiny_model(seed: int = 0) -> TinyGPTV:
         eos_token_ids=(tiny().language.eos_token_id,),
         max_new_tokens=6,
     )
-    model = TinyGPTV(tiny(), tokenizer, settings)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        model = TinyGPTV(tiny(), tokenizer, settings)
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.normal_(0, 0.3, generator=generator)
+                parameter.normal_(0, 0.3)
     return model.eval()
 
 
-def save_tiny_checkpoint(folder: Path, seed: int = 0) -> Path:
+def save_tiny_checkpoint(folder: Path, seed: int = SEED) -> Path:
     """`folder`, now a checkpoint folder of the tiny model."""
     tiny_model(seed).save_pretrained(folder)
     return folder

@@ -67,6 +67,16 @@ def checkpoint_folder(model: str | Path) -> Path:
     )
 
 
+def portable(model: str | Path) -> str:
+    """What `checkpoint_folder` takes on another machine: a shipped name, or an absolute path.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+    """
+    folder = checkpoint_folder(model)
+    return folder.name if folder.parent == SHIPPED else str(folder.absolute())
+
+
 def describe(folder: Path | str) -> Description:
     """Read a checkpoint folder's manifest, numbers and generation settings.
 

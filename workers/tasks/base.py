@@ -1,11 +1,10 @@
-"""What a task is: a prompt in, the columns of its rows out."""
+"""What a task is: a prompt in, the columns of a row out."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 
 class Task(Protocol):
-    """One question to every image, and what becomes of the answers."""
+    """One question to every image, and what becomes of the answer."""
 
     @property
     def name(self) -> str:
@@ -17,6 +16,6 @@ class Task(Protocol):
         """What every image is asked, with one `<ImageHere>`."""
         ...
 
-    def columns(self, answers: Sequence[str | None]) -> dict[str, list[Any]]:
-        """The task's columns, one value for each answer; None is an item that has no answer."""
+    def columns(self, answer: str | None) -> dict[str, Any]:
+        """The task's columns of one row; None is an item that has no answer."""
         ...

@@ -1,6 +1,5 @@
 """Captions: the answer is the column."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,5 +11,5 @@ class Caption:
     prompt: str
     name = "caption"
 
-    def columns(self, answers: Sequence[str | None]) -> dict[str, list[Any]]:
-        return {"caption": list(answers), "prompt": [self.prompt] * len(answers)}
+    def columns(self, answer: str | None) -> dict[str, Any]:
+        return {"caption": answer, "prompt": self.prompt}

@@ -1,0 +1,290 @@
+"""One replica with a real network and real files, and no Ray."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from schemas.image import ImageRef, Shard
+from schemas.job import JobSpec
+from schemas.outcome import CheckpointError, ForeignPartError, PromptError
+from schemas.rows import row_schema
+from schemas.version import code_version
+from tests.checkpoints import save_tiny_checkpoint, tiny_model
+from tests.pictures import write_broken, write_pictures
+from workers.ahead import in_order
+from workers.messages import Assignment, BatchBegun, Committed
+from workers.replica import Replica
+from workers.request import Request
+from workers.source import list_images
+
+PLAN = "0" * 64
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+def job_for(images: Path, checkpoint: Path, prompt: str | None = None) -> JobSpec:
+    output = images.parent / "out"
+    return Request(str(images), str(output), "caption", str(checkpoint), prompt).resolve()
+
+
+def replica_for(job: JobSpec, checkpoint: Path, batch_size: int = 4) -> Replica:
+    return Replica(Assignment(job, "00000001", PLAN, str(checkpoint), "cpu", batch_size, 1))
+
+
+def shard_of(job: JobSpec, index: int = 0) -> Shard:
+    listed = [image for page in list_images(job.input, job.output) for image in page.images]
+    return Shard(index, tuple(sorted(listed, key=lambda image: image.item_id)))
+
+
+def outcome_of(replica: Replica, shard: Shard, careful: bool = False) -> Committed:
+    *_, outcome = replica.process(shard, careful)
+    assert isinstance(outcome, Committed)
+    return outcome
+
+
+def rows_of(job: JobSpec, outcome: Committed) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pq.read_table(Path(job.output, outcome.part.name)).to_pylist()
+    return rows
+
+
+def test_a_shard_becomes_one_part_with_a_row_an_image(images: Path, checkpoint: Path) -> None:
+    """Every image is one row, in the plan's order, with the answer the model gives by itself."""
+    paths = write_pictures(images, 10)
+    job = job_for(images, checkpoint)
+    before = datetime.now(UTC)
+    outcome = outcome_of(replica_for(job, checkpoint), shard_of(job))
+    rows = rows_of(job, outcome)
+    assert [row["uri"] for row in rows] == [str(path) for path in paths]
+    assert [row["caption"] for row in rows] == tiny_model().caption(paths)
+    assert len({row["caption"] for row in rows}) > 1
+    for row, path in zip(rows, paths, strict=True):
+        assert row["status"] == "labelled"
+        assert row["error_code"] is None
+        assert (row["width"], row["height"]) == (40, 30)
+        assert row["content_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert row["size_bytes"] == path.stat().st_size
+        assert row["prompt"] == job.prompt
+        assert row["meaning_id"] == job.meaning_id()
+        assert row["code_version"] == code_version()
+        assert row["model_id"] == "tiny"
+        assert row["model_digest"] == job.model_digest
+        assert row["quantization"] == "none"
+        assert row["run_id"] == "00000001"
+        assert isinstance(row["labelled_at"], datetime)
+        assert before <= row["labelled_at"] <= datetime.now(UTC)
+    footer = outcome.part.footer
+    assert (footer.labelled, footer.failed, footer.plan_digest) == (10, 0, PLAN)
+
+
+def test_what_is_no_image_is_a_row(images: Path, checkpoint: Path) -> None:
+    """A broken file costs its own row and no other, and the row tells what is known of it."""
+    write_pictures(images, 3)
+    broken = write_broken(images)
+    job = job_for(images, checkpoint)
+    shard = shard_of(job)
+    gone = images / "picture-0001.png"
+    gone.unlink()
+    outcome = outcome_of(replica_for(job, checkpoint), shard)
+    rows = {str(row["uri"]): row for row in rows_of(job, outcome)}
+    assert len(rows) == len(shard) == 6
+    for code, path in broken.items():
+        row = rows[str(path)]
+        assert (row["status"], row["error_code"]) == ("failed", code)
+        assert row["error_message"]
+        assert row["caption"] is None
+        assert row["width"] is None
+        assert row["prompt"] == job.prompt
+        assert row["content_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert rows[str(gone)]["error_code"] == "not_found"
+    assert rows[str(gone)]["content_sha256"] is None
+    assert outcome.part.footer.failed_by_code == dict.fromkeys([*broken, "not_found"], 1)
+
+
+def test_a_shard_of_failures_alone_has_the_same_schema(images: Path, checkpoint: Path) -> None:
+    """A shard in which nothing can be labelled is a part like any other."""
+    write_broken(images)
+    job = job_for(images, checkpoint)
+    outcome = outcome_of(replica_for(job, checkpoint), shard_of(job))
+    schema = pq.read_schema(Path(job.output, outcome.part.name))
+    assert schema.equals(row_schema("caption"))
+    assert outcome.part.footer.labelled == 0
+
+
+def test_labels_do_not_depend_on_what_else_fails(images: Path, checkpoint: Path) -> None:
+    """Batches are cut by the plan: a failure changes no other image's batch, nor its answer."""
+    write_pictures(images, 9)
+    job = job_for(images, checkpoint)
+    shard = shard_of(job)
+    whole = rows_of(job, outcome_of(replica_for(job, checkpoint), shard))
+    (images / "picture-0004.png").write_bytes(b"")
+    damaged = rows_of(job, outcome_of(replica_for(job, checkpoint), Shard(1, shard.images)))
+    for row, other in zip(whole, damaged, strict=True):
+        if row["uri"] != str(images / "picture-0004.png"):
+            assert row["caption"] == other["caption"]
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_each_batch_is_announced_before_it_is_looked_at(
+    images: Path, checkpoint: Path, careful: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches come in order and cover the shard; careful, nothing is read before."""
+    write_pictures(images, 10)
+    job = job_for(images, checkpoint)
+    replica, shard = replica_for(job, checkpoint), shard_of(job)
+    read: list[ImageRef] = []
+    look_at = replica._look_at
+    monkeypatch.setattr(replica, "_look_at", lambda ref: (read.append(ref), look_at(ref))[1])
+    announced = 0
+    for event in replica.process(shard, careful):
+        if isinstance(event, BatchBegun):
+            assert event.first == announced
+            if careful:
+                assert len(read) == announced
+            announced += event.count
+    assert announced == len(shard) == len(read)
+
+
+class Picky:
+    """The tiny network, on a device that fails on some images and cannot hold many."""
+
+    def __init__(self, raises: Exception, most: int, refused: Sequence[bytes] = ()) -> None:
+        self.model = tiny_model()
+        self.raises = raises
+        self.most = most
+        self.refused = refused
+        self.sizes: list[int] = []
+
+    def encode(self, images: Sequence[Image.Image]) -> object:
+        self.sizes.append(len(images))
+        if len(images) > self.most or any(image.tobytes() in self.refused for image in images):
+            raise self.raises
+        return self.model.encode(images)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.model, name)
+
+
+def test_a_batch_that_does_not_fit_is_halved(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device with room for two images at a time labels all of a batch of eight."""
+    paths = write_pictures(images, 8)
+    job = job_for(images, checkpoint)
+    replica = replica_for(job, checkpoint, batch_size=8)
+    device = Picky(torch.OutOfMemoryError("no room"), most=2)
+    monkeypatch.setattr(replica, "_model", device)
+    rows = rows_of(job, outcome_of(replica, shard_of(job)))
+    assert [row["caption"] for row in rows] == tiny_model().caption(paths)
+    assert device.sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (torch.OutOfMemoryError("no room"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("a kernel gave up"), "model_failed"),
+    ],
+)
+def test_the_image_that_the_model_fails_on_is_a_row(
+    images: Path,
+    checkpoint: Path,
+    raised: Exception,
+    code: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Halving ends at the one image that fails; the others of its batch are labelled."""
+    paths = write_pictures(images, 5)
+    job = job_for(images, checkpoint)
+    replica = replica_for(job, checkpoint, batch_size=5)
+    poison = Image.open(paths[3]).convert("RGB").resize((56, 56), Image.Resampling.BICUBIC)
+    monkeypatch.setattr(replica, "_model", Picky(raised, most=5, refused=[poison.tobytes()]))
+    rows = rows_of(job, outcome_of(replica, shard_of(job)))
+    assert [row["error_code"] for row in rows] == [None, None, None, code, None]
+    assert rows[3]["width"] == 40
+
+
+def test_a_prompt_that_cannot_be_asked_stops_the_replica(images: Path, checkpoint: Path) -> None:
+    """What would fail on every image alike is raised, and nothing is committed."""
+    write_pictures(images, 2)
+    job = job_for(images, checkpoint, prompt="long " * 500)
+    with pytest.raises(PromptError):
+        list(replica_for(job, checkpoint).process(shard_of(job)))
+    assert not Path(job.output).exists()
+
+
+def test_a_part_that_is_there_already_stays(images: Path, checkpoint: Path) -> None:
+    """A second attempt at a committed shard finds its twin's part and leaves it as it is."""
+    write_pictures(images, 3)
+    job = job_for(images, checkpoint)
+    first = outcome_of(replica_for(job, checkpoint), shard_of(job))
+    second = outcome_of(replica_for(job, checkpoint), shard_of(job))
+    assert first.part == second.part  # the random name of the attempt included
+
+
+def test_a_foreign_file_under_a_parts_name_is_not_replaced(images: Path, checkpoint: Path) -> None:
+    """A part's name that somebody else took stops the replica."""
+    write_pictures(images, 3)
+    job = job_for(images, checkpoint)
+    taken = Path(job.output, "labels", "run=00000001", "part-00000.parquet")
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"mine")
+    with pytest.raises(ForeignPartError):
+        outcome_of(replica_for(job, checkpoint), shard_of(job))
+    assert taken.read_bytes() == b"mine"
+
+
+def test_another_model_than_the_planned_one_is_refused(
+    images: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """A folder whose content changed since the plan labels nothing."""
+    write_pictures(images, 1)
+    other = save_tiny_checkpoint(tmp_path / "other", seed=1)
+    with pytest.raises(CheckpointError, match="another model"):
+        replica_for(job_for(images, checkpoint), other)
+
+
+def test_the_model_computes_with_as_many_threads_as_it_was_given(
+    images: Path, checkpoint: Path
+) -> None:
+    """An actor with one CPU does not take its neighbours'."""
+    write_pictures(images, 1)
+    replica_for(job_for(images, checkpoint), checkpoint)
+    assert torch.get_num_threads() == 1
+
+
+def test_work_ahead_stays_within_its_window() -> None:
+    """At most `window` items are begun beyond the one that is asked for, and order is kept."""
+    lock, begun, taken = threading.Lock(), 0, 0
+
+    def work(item: int) -> int:
+        nonlocal begun
+        with lock:
+            begun += 1
+            assert begun - taken <= 3 + 1
+        return item * item
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = in_order(work, range(50), threads, window=3)
+        assert begun == 0
+        for expected, answer in enumerate(answers):
+            assert answer == expected**2
+            with lock:
+                taken += 1
+    assert begun == 50
