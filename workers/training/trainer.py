@@ -166,7 +166,9 @@ class Trainer:
         batch = Batch(batch.pixels.to(self.device), batch.subjects, batch.concepts.to(self.device))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step) * group["rate"]
-        turns = self._turns(stage, batch, random.Random(self._key(stage, step) + "/texts"))
+        dice = random.Random(self._key(stage, step) + "/texts")
+        turns = self._turns(stage, batch, dice)
+        torch.manual_seed(dice.getrandbits(62))  # dropout, too, is a function of the step
         with torch.autocast(self.device, dtype=torch.bfloat16):
             losses = self.learner.losses(batch, turns)
         optimizer.zero_grad(set_to_none=True)
