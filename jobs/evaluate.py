@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from workers.evaluation.naming import read_annotations, score_captions
     from workers.model import TinyGPTV
-    from workers.model.checkpoint import checkpoint_folder
+    from workers.model.description import checkpoint_folder
 
     cases = read_annotations(options.annotations, options.images)
     model = TinyGPTV.from_pretrained(checkpoint_folder(options.model))

@@ -115,6 +115,7 @@ class Trainer:
         model = self.learner.model
         attentions = [layer.self_attn for layer in model.language_model.model.layers]
         if stage.lora and not first:
+            torch.manual_seed(self.seed)
             add_lora(attentions, LORA_RANK, LORA_ALPHA)
             self.learner.to(self.device)
         groups = parameter_groups(model, stage)
