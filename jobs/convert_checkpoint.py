@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BucketsightError as error:
         print(f"convert_checkpoint: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"convert_checkpoint: {options.out} could not be written: {error}", file=sys.stderr)
+        return ExitCode.FAILED
     for role, keys in manifest.origin.dropped.items():
         if keys:
             print(f"{role}: dropped {len(keys)} keys that nothing reads: {', '.join(keys)}")

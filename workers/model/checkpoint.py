@@ -26,49 +26,37 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import CheckpointError, UsageError
 from workers.model.config import TinyGPTVConfig
-from workers.model.manifest import (
-    MANIFEST,
-    UNQUANTIZED,
-    Manifest,
-    Origin,
-    digest_file,
-    read_manifest,
-    verify_files,
+from workers.model.description import (
+    CONFIG,
+    GENERATION,
+    MODEL_TYPE,
+    Description,
+    describe,
+    read_json,
 )
-from workers.model.prompts import QUESTION_PLACE, GenerationSettings
-from workers.model.shards import Block, read_tensors, weight_files, write_shards
+from workers.model.manifest import MANIFEST, Manifest, Origin, digest_file, verify_files
+from workers.model.prompts import GenerationSettings
+from workers.model.shards import WEIGHTS_SUFFIX, Block, read_tensors, write_shards
 
-CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 PREPROCESSOR = "preprocessor_config.json"
-GENERATION = "generation_config.json"
-MODEL_TYPE = {"architectures": ["TinyGPTV"], "model_type": "tinygptv"}
 BICUBIC = 3
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Description):
     """A verified folder: everything but the weights, which `weights` reads."""
 
-    folder: Path
-    manifest: Manifest
-    config: TinyGPTVConfig
-    generation: GenerationSettings
     tokenizer: PreTrainedTokenizerFast
-
-    @property
-    def name(self) -> str:
-        """What a row calls the model: its folder's name."""
-        return self.folder.resolve().name
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """The tensors by name, one at a time, mapped from the disk."""
-        return read_tensors(self.folder / name for name in weight_files(self.folder))
+        names = (file.name for file in self.manifest.files)
+        return read_tensors(self.folder / name for name in names if name.endswith(WEIGHTS_SUFFIX))
 
 
 def read_checkpoint(folder: Path | str) -> Checkpoint:
@@ -77,29 +65,17 @@ def read_checkpoint(folder: Path | str) -> Checkpoint:
     Raises:
         CheckpointError: the folder is missing, incomplete, altered, or of another format.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise CheckpointError(f"there is no checkpoint folder {folder}")
-    manifest = read_manifest(folder)
-    if manifest.quantization != UNQUANTIZED:
-        raise CheckpointError(
-            f"{folder} is quantized as {manifest.quantization!r}, which this program cannot read"
-        )
-    verify_files(folder, manifest)
-    listed = {file.name for file in manifest.files}
-    for name in (CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, *weight_files(folder)):
+    said = describe(folder)
+    verify_files(said.folder, said.manifest)
+    listed = {file.name for file in said.manifest.files}
+    for name in (TOKENIZER, TOKENIZER_CONFIG):
         if name not in listed:
-            raise CheckpointError(f"{folder / MANIFEST} does not list {name}")
+            raise CheckpointError(f"{said.folder / MANIFEST} does not list {name}")
     try:
-        return Checkpoint(
-            folder,
-            manifest,
-            config=_config_from(_read_json(folder / CONFIG)),
-            generation=_generation_from(_read_json(folder / GENERATION)),
-            tokenizer=_read_tokenizer(folder),
-        )
+        tokenizer = _read_tokenizer(said.folder)
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{folder} is not a TinyGPT-V checkpoint: {error!r}") from error
+    return Checkpoint(said.folder, said.manifest, said.config, said.generation, tokenizer)
 
 
 def load_weights(
@@ -167,7 +143,10 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         raise UsageError(f"{folder} cannot be made: {error}") from error
     try:
         yield new
-        new.rename(folder)
+        try:
+            new.rename(folder)
+        except OSError as error:
+            raise UsageError(f"{folder} was taken while it was being made: {error}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
@@ -183,17 +162,6 @@ def refuse_occupied(folder: Path) -> None:
             raise UsageError(f"{folder} is not empty; give a folder that is new")
     elif folder.exists():
         raise UsageError(f"{folder} is there already and is no folder")
-
-
-def _config_from(values: dict[str, Any]) -> TinyGPTVConfig:
-    for key, value in MODEL_TYPE.items():
-        if values.pop(key, None) != value:
-            raise ValueError(f"config.json does not say {key} {value!r}")
-    config = TinyGPTVConfig.from_dict(values)
-    # A number that is left out would silently be the released one.
-    if json.loads(json.dumps(config.to_dict())) != values:
-        raise ValueError("config.json lacks a number")
-    return config
 
 
 def _preprocessor_to(config: TinyGPTVConfig) -> dict[str, Any]:
@@ -222,19 +190,6 @@ def _generation_to(generation: GenerationSettings) -> dict[str, Any]:
     }
 
 
-def _generation_from(values: Mapping[str, Any]) -> GenerationSettings:
-    template = str(values["prompt_template"])
-    for place in (IMAGE_PLACEHOLDER, QUESTION_PLACE):
-        if template.count(place) != 1:
-            raise ValueError(f"{GENERATION}: the prompt template must hold {place} once")
-    return GenerationSettings(
-        prompt_template=template,
-        caption_question=str(values["caption_question"]),
-        eos_token_ids=tuple(int(token) for token in values["eos_token_id"]),
-        max_new_tokens=int(values["max_new_tokens"]),
-    )
-
-
 def _write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str(pretty=True), "utf-8")
     special = {name: getattr(tokenizer, name) for name in SPECIAL_TOKENS}
@@ -248,20 +203,13 @@ def _write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
 
 def _read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     # Not from_pretrained: that would also read files in the folder that the manifest does not list.
-    settings = _read_json(folder / TOKENIZER_CONFIG)
+    settings = read_json(folder / TOKENIZER_CONFIG)
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8")),
         model_max_length=settings["model_max_length"],
         clean_up_tokenization_spaces=settings["clean_up_tokenization_spaces"],
         **{name: settings[name] for name in SPECIAL_TOKENS},
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    values = json.loads(path.read_bytes())
-    if not isinstance(values, dict):
-        raise ValueError(f"{path.name} is no JSON object")
-    return values
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from schemas.outcome import CheckpointError
 
+WEIGHTS_SUFFIX = ".safetensors"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 2_000_000_000
@@ -82,17 +83,6 @@ def write_shards(folder: Path, blocks: Iterable[Block], shard_bytes: int = SHARD
         (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 
-def weight_files(folder: Path) -> list[str]:
-    """Names of the weight files of a checkpoint folder.
-
-    Raises:
-        CheckpointError: there is neither `model.safetensors` nor a sound index.
-    """
-    if (folder / WEIGHTS).is_file():
-        return [WEIGHTS]
-    return sorted(set(read_index(folder / INDEX).values()))
-
-
 def read_index(path: Path) -> dict[str, str]:
     """The tensor name → file name map of a sharded checkpoint's index.
 
@@ -103,7 +93,7 @@ def read_index(path: Path) -> dict[str, str]:
         weight_map = json.loads(path.read_bytes())["weight_map"]
         files = {str(key): str(name) for key, name in weight_map.items()}
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path.parent} holds no {WEIGHTS} and no {path.name}") from error
+        raise CheckpointError(f"there is no index of weights {path}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no index of weights: {error!r}") from error
     for name in files.values():
@@ -166,8 +156,12 @@ def _write_shard(file: BinaryIO, blocks: Sequence[Block]) -> None:
     file.write(len(text).to_bytes(8, "little"))
     file.write(text)
     for block in blocks:
-        for spec, tensor in zip(block.specs, block.make(), strict=True):
-            if (tuple(tensor.shape), tensor.dtype) != (spec.shape, spec.dtype):
-                raise AssertionError(f"{spec} was promised, {tensor.shape} {tensor.dtype} came")
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            file.write(flat.view(torch.uint8).numpy().data)
+        _write_block(file, block)
+
+
+def _write_block(file: BinaryIO, block: Block) -> None:
+    for spec, tensor in zip(block.specs, block.make(), strict=True):
+        if (tuple(tensor.shape), tensor.dtype) != (spec.shape, spec.dtype):
+            raise AssertionError(f"{spec} was promised, {tensor.shape} {tensor.dtype} came")
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        file.write(flat.view(torch.uint8).numpy().data)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from schemas.outcome import CheckpointError, UsageError
 from workers.model.config import LanguageConfig
-from workers.model.shards import INDEX, WEIGHTS, read_index
+from workers.model.shards import INDEX, WEIGHTS, WEIGHTS_SUFFIX, read_index
 
 PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_INDEX = "pytorch_model.bin.index.json"
@@ -102,7 +102,7 @@ def _open_sharded(index: Path) -> AuthorsFile:
 def _open(path: Path) -> dict[str, LazyTensor]:
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    if path.suffix == ".safetensors":
+    if path.suffix == WEIGHTS_SUFFIX:
         return _open_safetensors(path)
     return _open_pickle(path)
 

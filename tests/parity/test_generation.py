@@ -1,0 +1,100 @@
+"""Image and prompt in, the authors' logits, tokens and answers out."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.golden import ACTIVATION, LOGIT, Golden, State, distance
+from workers.model import TinyGPTV
+from workers.model.prompts import clean_answer
+from workers.model.tinygptv import Prefix
+
+LOSS = 1e-4
+
+Batch = tuple[str, Prefix]
+"""Its name in the golden set, and its rows, left-padded with zeros."""
+
+
+@pytest.fixture(scope="module")
+def rows(golden: Golden, model: TinyGPTV, expected: State) -> list[torch.Tensor]:
+    """Each prompt with its image, [T, D]."""
+    with torch.inference_mode():
+        images = model.encode_images(expected["in.images"])
+        prompts = golden.facts["prompts"]
+        return [model.embed_prompt(p, image) for p, image in zip(prompts, images, strict=True)]
+
+
+@pytest.fixture(params=["gen1", "gen3"])
+def batch(request: pytest.FixtureRequest, rows: list[torch.Tensor]) -> Batch:
+    """The first row alone, then all three padded to the longest."""
+    chosen = rows[:1] if request.param == "gen1" else rows
+    length = max(len(row) for row in chosen)
+    embeds = torch.zeros(len(chosen), length, chosen[0].shape[1])
+    mask = torch.zeros(len(chosen), length, dtype=torch.long)
+    for index, row in enumerate(chosen):
+        embeds[index, length - len(row) :] = row
+        mask[index, length - len(row) :] = 1
+    return request.param, Prefix(embeds, mask)
+
+
+def test_prompt_logits(batch: Batch, model: TinyGPTV, expected: State) -> None:
+    """A prompt's embeddings are the authors' to 1e-4 and its logits to 1e-3, alone and padded."""
+    name, rows = batch
+    assert torch.equal(rows.attention_mask, expected[f"out.{name}.attention_mask"])
+    assert distance(rows.inputs_embeds, expected[f"out.{name}.inputs_embeds"]) <= ACTIVATION
+    logits = model.logits(rows.inputs_embeds, rows.attention_mask)
+    there = rows.attention_mask.bool()
+    assert distance(logits[there], expected[f"out.{name}.logits"][there]) <= LOGIT
+
+
+def test_greedy_ids(batch: Batch, golden: Golden, model: TinyGPTV, expected: State) -> None:
+    """Twenty greedy tokens are the authors', alone and in a padded batch."""
+    name, rows = batch
+    ids = model.generate_ids(
+        rows.inputs_embeds,
+        rows.attention_mask,
+        max_new_tokens=golden.facts["gen"]["max_new_tokens"],
+        eos_token_id=golden.facts["gen"]["eos_token_id"],
+    )
+    # Column 0 of the reference is a placeholder that it never embeds (SPEC.md §5).
+    assert torch.equal(ids, expected[f"out.{name}.sequences"][:, 1:])
+    texts = [text.strip() for text in model.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+    assert texts == golden.facts["gen"]["texts"][name]
+
+
+@pytest.mark.parametrize("batch", ["gen3"], indirect=True)
+def test_early_stop(batch: Batch, golden: Golden, model: TinyGPTV, expected: State) -> None:
+    """A row that ends is filled up with the end token, and the batch ends with its last row."""
+    _, rows = batch
+    ids = model.generate_ids(
+        rows.inputs_embeds,
+        rows.attention_mask,
+        max_new_tokens=golden.facts["gen"]["max_new_tokens"],
+        eos_token_id=golden.facts["gen"]["eos_variant_eos_token_id"],
+    )
+    assert torch.equal(ids, expected["out.gen3_eos.sequences"][:, 1:])
+
+
+def test_score_ranks_as_the_authors_loss(golden: Golden, model: TinyGPTV, expected: State) -> None:
+    """Log-probabilities of answers give the losses that the authors rank by (SPEC.md §6)."""
+    facts = golden.facts["loss"]
+    image = model.encode_images(expected["in.images"][:1])[0]
+    start = model.embed(torch.tensor([[facts["bos_token_id"]]]))[0]
+    embeds = torch.cat([start, model.embed_prompt(facts["instructions"][0], image)])[None]
+    prefix = Prefix(embeds, torch.ones(embeds.shape[:2], dtype=torch.long))
+    answers = [texts[0] + facts["end_sym"] for texts in facts["multi_select_candidates"]]
+    count = facts["multi_select_num_cand"][0]
+    scores = model.score(prefix, answers[:count])[0]
+    lengths = [len(model.token_ids(answer)) for answer in answers[:count]]
+    losses = [-score / length for score, length in zip(scores, lengths, strict=True)]
+    wanted = expected["out.multi_select.losses"][:count].tolist()
+    assert losses == pytest.approx(wanted, abs=LOSS)
+
+
+def test_caption_is_the_greedy_answer(golden: Golden, model: TinyGPTV, checkpoint: Path) -> None:
+    """The one-liner asks the picture the same question and gives the same answer, cleaned."""
+    prompt = golden.facts["prompts"][0]
+    stopped = golden.facts["gen"]["texts"]["gen1"][0]
+    assert model.caption([golden.picture], prompt=prompt) == [clean_answer(stopped)]
+    assert model.name == checkpoint.name
