@@ -11,11 +11,9 @@ import s3fs
 
 from schemas.image import ImageRef
 from schemas.outcome import ErrorCode, ReadError
+from tests.clock import patience
 from tests.runs import png, put
 from workers.source import list_images, read
-from workers.store import Patience
-
-HASTE = Patience(seconds=2, sleep=lambda seconds: None)
 
 
 def planned(uri: str) -> ImageRef:
@@ -26,7 +24,7 @@ def planned(uri: str) -> ImageRef:
 
 def failure(image: ImageRef) -> ErrorCode:
     with pytest.raises(ReadError) as caught:
-        read(image, HASTE)
+        read(image, patience())
     assert image.uri in str(caught.value)
     return caught.value.code
 
@@ -36,7 +34,7 @@ def test_the_bytes_are_those_of_the_object(store: str, name: str) -> None:
     """What was put is read, whatever it is called."""
     data = b"" if name.startswith("empty") else png()
     put(store, name, data)
-    assert read(planned(f"{store}/{name}"), HASTE) == data
+    assert read(planned(f"{store}/{name}"), patience()) == data
 
 
 def test_a_large_object_is_read_under_the_condition(bucket: str) -> None:
@@ -45,7 +43,7 @@ def test_a_large_object_is_read_under_the_condition(bucket: str) -> None:
     s3fs.S3FileSystem().pipe_file(f"{bucket}/big.png", data, chunksize=5 << 20)
     image = planned(f"{bucket}/big.png")
     assert "-" in image.input_digest  # the ETag of an upload in parts
-    assert read(image, HASTE) == data
+    assert read(image, patience()) == data
 
 
 def test_an_object_changed_since_the_plan_is_not_read(store: str) -> None:
@@ -120,7 +118,7 @@ def test_a_passing_failure_costs_no_item(bucket: str, monkeypatch: pytest.Monkey
         return await real(*arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", flaky)
-    assert read(image, HASTE) == png()
+    assert read(image, patience()) == png()
 
 
 def test_a_server_without_conditions_is_seen_through(
@@ -160,11 +158,11 @@ def test_other_stores_compare_versions_too() -> None:
     """A store without conditional reads is looked at after reading."""
     put("memory://reading", "a.png", png())
     image = planned("memory://reading/a.png")
-    assert read(image, HASTE) == png()
+    assert read(image, patience()) == png()
     assert failure(replace(image, input_digest="changed:1-then")) is ErrorCode.CHANGED_SINCE_PLAN
 
 
 def test_without_a_version_what_is_there_is_read(store: str) -> None:
     """An item whose listing told no version has no condition."""
     put(store, "a.png", png())
-    assert read(replace(planned(f"{store}/a.png"), input_digest=""), HASTE) == png()
+    assert read(replace(planned(f"{store}/a.png"), input_digest=""), patience()) == png()

@@ -5,22 +5,8 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
 
+from tests.clock import Clock
 from workers.store import Patience, http_status, is_transient
-
-
-class Clock:
-    """Time that passes while one sleeps, and by `cost` seconds for each request."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 def answer(status: int) -> OSError:

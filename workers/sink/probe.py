@@ -10,8 +10,8 @@ from schemas.uri import join
 from workers.sink.create import Answer, create
 from workers.store import client_errors, fetch, filesystem
 
-WRITERS = 4
-ROUNDS = 3
+WRITERS = 3
+ROUNDS = 2
 
 
 def probe(output: str) -> None:
