@@ -6,6 +6,7 @@ BucketsightError                     exit 1
 │   └── PromptError                    a prompt that cannot be put before the model
 ├── StoreError                       exit 75: the store did not answer in time; come again
 ├── ReplicaError                     exit 1: replicas do not start, or one shard keeps killing them
+├── StoppedError                     exit 75: asked to stop; the same command goes on
 ├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
 │   ├── DamagedPlanError               a page of the plan is missing or altered
 │   └── ForeignPartError               a part's name is taken by somebody else's file
@@ -92,6 +93,12 @@ class StoreError(BucketsightError):
 
 class ReplicaError(BucketsightError):
     """No replica starts, or one shard takes every replica with it that runs it."""
+
+
+class StoppedError(BucketsightError):
+    """Somebody asked the run to stop; what is committed stays, and the same command goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class RunFolderError(BucketsightError):

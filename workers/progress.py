@@ -8,12 +8,12 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Counts images; images that earlier runs committed count as done and not towards the speed."""
+    """Counts images. What an earlier driver committed is done, and counts not towards the speed."""
 
-    def __init__(self, total: int, done: int, failed: int, clock: Callable[[], float]) -> None:
+    def __init__(self, total: int, done: int, clock: Callable[[], float]) -> None:
         self._total = total
         self._done = done
-        self._failed = failed
+        self._failed = 0
         self._clock = clock
         self._started = clock()
         self._last_line = self._started

@@ -43,3 +43,20 @@ class Request:
             preprocessing=Preprocessing(config.image_size, config.image_mean, config.image_std),
             max_new_tokens=generation.max_new_tokens,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a job is run; nothing here changes what a label means."""
+
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`: cuda where the cluster has a GPU."""
+    replicas: int | None = None
+    """None: as many as the cluster has room for."""
+    cpus_per_replica: int = 1
+    gpus_per_replica: float = 1
+    """On cuda; several replicas share a GPU below 1."""
+    batch_size: int | None = None
+    shard_images: int | None = None
+    drain_seconds: float = 25
+    new_run: bool = False

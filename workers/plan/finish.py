@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 from schemas.outcome import ForeignPartError, RunFolderError
 from schemas.run import PartRecord, Plan, Result, ResultPart
+from schemas.uri import join
+from workers.plan.asking import ask
 from workers.plan.claim import Run
 from workers.sink import commit, committed, read_part
-from workers.store import PATIENCE, Patience
+from workers.store import PATIENCE, Patience, fetch
 
 
 def finish(
@@ -32,6 +34,15 @@ def finish(
     ]
     result = _result(plan, digest, records)
     return Result.from_json(commit(run.output, run.names.result, result.to_json(), patience))
+
+
+def read_result(run: Run, patience: Patience = PATIENCE) -> Result:
+    """`result.json` of a finished run. Raises RunFolderError where there is none, StoreError."""
+    place = join(run.output, run.names.result)
+    try:
+        return Result.from_json(ask(place, lambda seconds: fetch(place, seconds=seconds), patience))
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{place} is missing") from error
 
 
 def _result(plan: Plan, digest: str, records: list[PartRecord]) -> Result:

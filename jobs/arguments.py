@@ -1,0 +1,143 @@
+"""The flags that all labelling jobs share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from workers.request import Options, Request
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help lists the flags\n")
+
+
+@dataclass(frozen=True, slots=True)
+class LabellingArguments:
+    """A labelling job's command line."""
+
+    request: Request
+    options: Options
+    max_failed: float
+    """More failed rows than this are exit code 3."""
+
+
+def parse(
+    program: str, description: str, task: str, arguments: Sequence[str] | None
+) -> LabellingArguments:
+    """The command line of a job that asks `task`; exits where it is wrong, or asks for help."""
+    parser = Parser(prog=program, description=description)
+    given = _add_flags(parser).parse_args(arguments)
+    request = Request(given.input, given.output, task, given.model, given.prompt)
+    options = Options(
+        device=given.device,
+        replicas=given.replicas,
+        cpus_per_replica=given.cpus_per_replica,
+        gpus_per_replica=given.gpus_per_replica,
+        batch_size=given.batch_size,
+        shard_images=given.shard_images,
+        drain_seconds=given.drain_seconds,
+        new_run=given.new_run,
+    )
+    return LabellingArguments(request, options, given.max_failed)
+
+
+def _add_flags(parser: Parser) -> Parser:
+    what = parser.add_argument_group("what is labelled")
+    what.add_argument("input", metavar="INPUT", help="folder or glob; a path or an s3:// URI")
+    what.add_argument("output", metavar="OUTPUT", help="folder for the labels, on a disk or s3://")
+    what.add_argument(
+        "--model", default="pocket", metavar="pocket|FOLDER", help="checkpoint (default: pocket)"
+    )
+    what.add_argument(
+        "--prompt",
+        metavar="TEXT",
+        help="another question, or a whole prompt with <ImageHere> (default: the checkpoint's own)",
+    )
+    what.add_argument(
+        "--new-run", action="store_true", help="label everything again, though it has been labelled"
+    )
+    how = parser.add_argument_group("how it is run")
+    how.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto: cuda where the cluster has a GPU (default)",
+    )
+    how.add_argument(
+        "--replicas", type=_positive, metavar="N", help="default: what the cluster has room for"
+    )
+    how.add_argument(
+        "--cpus-per-replica", type=_positive, default=1, metavar="N", help="default: 1"
+    )
+    how.add_argument(
+        "--gpus-per-replica",
+        type=_share,
+        default=1.0,
+        metavar="N",
+        help="on cuda; below 1 for replicas that share a GPU (default: 1)",
+    )
+    how.add_argument(
+        "--batch-size", type=_positive, metavar="N", help="images (default: 8, on cuda 32)"
+    )
+    how.add_argument(
+        "--shard-images",
+        type=_positive,
+        metavar="N",
+        help="images of a part file (default: some minutes' work, at most an eighth of the whole)",
+    )
+    how.add_argument(
+        "--max-failed",
+        type=_count,
+        default=math.inf,
+        metavar="N",
+        help="exit with 3 if more images than this cannot be labelled (default: never)",
+    )
+    how.add_argument(
+        "--drain-seconds",
+        type=_seconds,
+        default=25.0,
+        metavar="S",
+        help="what shards under way have after SIGTERM or Ctrl-C (default: 25)",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = _count(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _share(text: str) -> float:
+    """Ray takes parts of a GPU, or whole ones."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0
+    if not (0 < share < 1 or (share >= 1 and share.is_integer())):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a part of one GPU nor whole GPUs")
+    return share

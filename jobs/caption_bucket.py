@@ -1,0 +1,31 @@
+"""Caption every image under a URI.
+
+Usage: python jobs/caption_bucket.py INPUT OUTPUT [--model pocket|FOLDER] [--prompt TEXT]
+       [--device auto|cpu|cuda] …    (--help lists the flags)
+
+Exit codes: 0 complete, 1 failed, 2 bad usage, 3 more failed images than --max-failed allows,
+75 stopped, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jobs.arguments import parse
+from jobs.labelling import label
+
+PROGRAM = "caption_bucket"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and run; returns the exit code."""
+    description = "Caption every image under INPUT; the captions land under OUTPUT as Parquet."
+    return label(PROGRAM, parse(PROGRAM, description, "caption", arguments), column="caption")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
