@@ -3,7 +3,7 @@
     python jobs/convert_checkpoint.py --eva eva_vit_g.pth --blip2 blip2_pretrained_flant5xxl.pth \\
         --phi phi-2/ --stage TinyGPT-V_for_Stage4.pth --tokenizer phi-2/ --image-size 448 OUT
 
-Weights may be .pth, .bin or .safetensors. The released sizes need about 1 GB of memory.
+Weights may be .pth, .bin or .safetensors. The released sizes need less than 2 GB of memory.
 """
 
 from __future__ import annotations

@@ -57,6 +57,13 @@ def test_what_is_read_is_what_was_saved(model: TinyGPTV, saved: Path) -> None:
     assert found.caption([picture]) == model.caption([picture])
 
 
+def test_spaces_before_punctuation(saved: Path) -> None:
+    """Answers are cleaned as the authors' tokenizer cleans them: no space before a full stop."""
+    tokenizer = TinyGPTV.from_pretrained(saved).tokenizer
+    ids = tokenizer("a red cat , it 's on the mat .")["input_ids"]
+    assert tokenizer.decode(ids) == "a red cat, it's on the mat."
+
+
 def test_saving_again_gives_the_same_digest(saved: Path, tmp_path: Path) -> None:
     """The model's digest says what the model is, not where or when it was written."""
     first = TinyGPTV.from_pretrained(saved)

@@ -208,6 +208,8 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         tokenizer_object=Tokenizer.from_str((folder / TOKENIZER).read_text("utf-8")),
         model_max_length=settings["model_max_length"],
         clean_up_tokenization_spaces=settings["clean_up_tokenization_spaces"],
+        # The authors' transformers cleaned up whatever the tokenizer; today's wants to be told so.
+        clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output=True,
         **{name: settings[name] for name in SPECIAL_TOKENS},
     )
 
