@@ -15,6 +15,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from jobs.arguments import Parser
 from schemas.outcome import BucketsightError, ExitCode
 
 
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(prog="convert_checkpoint", description=__doc__.splitlines()[0])
     parser.add_argument("--eva", type=Path, required=True, metavar="FILE", help="eva_vit_g")
     parser.add_argument(
         "--blip2", type=Path, required=True, metavar="FILE", help="blip2_pretrained_flant5xxl"

@@ -442,6 +442,14 @@ def test_a_wrong_input_is_told(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_wrong_flag_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command line that is none ends with 2 and one sentence."""
+    with pytest.raises(SystemExit) as ended:
+        convert_checkpoint.main(["--image-size", "big", "out"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_an_occupied_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """OUT with something in it ends with 2 and keeps what it holds."""
     (tmp_path / "mine.txt").write_text("mine")
