@@ -30,6 +30,12 @@ def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{name}"
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """An empty folder."""
+    return str(tmp_path)
+
+
 @pytest.fixture(params=["local", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty place for files: a folder, then a bucket."""

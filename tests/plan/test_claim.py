@@ -1,0 +1,144 @@
+"""Which run a driver works on."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from shutil import rmtree
+
+import pytest
+
+from schemas.job import JobSpec
+from schemas.outcome import UsageError
+from schemas.run import RunNames
+from tests.runs import job_spec, png, put, rows
+from workers.plan import Run, finish, freeze, load_shards, open_run, read_spec
+from workers.sink import commit_part
+from workers.store import fetch, list_pages
+
+
+def job(store: str, name: str = "out", images: int = 3, **changes: object) -> JobSpec:
+    """A job on a fresh INPUT of `images` pictures."""
+    for number in range(images):
+        put(store, f"in/{number}.png", png())
+    return job_spec(f"{store}/in", f"{store}/{name}", **changes)
+
+
+def complete(run: Run) -> None:
+    """Do all that a driver does."""
+    plan = freeze(run, None, "cpu")
+    for shard in load_shards(run, plan):
+        run_id = run.spec.run_id
+        labels = rows(shard, run_id)
+        commit_part(run.output, run_id, plan.digest(), shard, labels, "caption", "a")
+    finish(run, plan, {})
+
+
+def test_a_first_driver_claims_and_a_second_joins(store: str) -> None:
+    """The first claim is ordinal 1; the same job again finds that run, until it is finished."""
+    first = open_run(job(store))
+    assert (first.spec.run_id, first.joined, first.finished) == ("00000001", False, False)
+    second = open_run(job(store))
+    assert (second.spec, second.joined, second.finished) == (first.spec, True, False)
+    complete(second)
+    assert open_run(job(store)) == Run(first.spec, joined=True, finished=True)
+
+
+def test_a_new_run_starts_afresh(folder: str) -> None:
+    """--new-run claims the next ordinal beside a finished run, and beside an unfinished one."""
+    complete(open_run(job(folder)))
+    again = open_run(job(folder), new_run=True)
+    assert (again.spec.run_id, again.joined) == ("00000002", False)
+    assert open_run(job(folder)).spec == again.spec
+    assert open_run(job(folder), new_run=True).spec.run_id == "00000003"
+
+
+def test_another_job_has_a_run_of_its_own(folder: str) -> None:
+    """Runs of other prompts lie beside each other, and each job finds its own again."""
+    red, blue = job(folder, prompt="red <ImageHere>"), job(folder, prompt="blue <ImageHere>")
+    assert open_run(red).spec.run_id == "00000001"
+    assert open_run(blue).spec.run_id == "00000002"
+    complete(open_run(blue))
+    found = open_run(red)
+    assert (found.spec.run_id, found.joined, found.finished) == ("00000001", True, False)
+    assert open_run(blue).finished
+
+
+def start_together(jobs: list[JobSpec]) -> list[Run]:
+    """Open a run for each job at the same moment."""
+    barrier = threading.Barrier(len(jobs))
+
+    def start(asked: JobSpec) -> Run:
+        barrier.wait()
+        return open_run(asked)
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(start, jobs))
+
+
+def test_drivers_that_start_together_share_one_run(store: str) -> None:
+    """Of three drivers of one job one claims and the others join it."""
+    runs = start_together([job(store)] * 3)
+    assert {run.spec for run in runs} == {runs[0].spec}
+    assert sorted(run.joined for run in runs) == [False, True, True]
+
+
+def test_drivers_of_other_jobs_that_start_together_part(store: str) -> None:
+    """Each of three jobs gets an ordinal of its own."""
+    runs = start_together([job(store, prompt=f"{n} <ImageHere>") for n in range(3)])
+    assert len({run.spec.run_id for run in runs}) == 3
+
+
+def test_bad_input_leaves_no_trace(store: str) -> None:
+    """An INPUT without images claims nothing and writes nothing."""
+    put(store, "in/notes.txt", b"x")
+    with pytest.raises(UsageError, match="holds no image"):
+        open_run(job(store, images=0))
+    assert not any("/out/" in entry.uri for page in list_pages(store + "/") for entry in page)
+
+
+def test_a_run_is_resumed_without_its_input(folder: str) -> None:
+    """An unfinished run is joined even if INPUT is gone by now."""
+    claimed = open_run(job(folder))
+    rmtree(f"{folder}/in")
+    assert open_run(claimed.spec.job).spec == claimed.spec
+
+
+def test_another_semantics_does_not_go_on(folder: str) -> None:
+    """An unfinished run of the job under other SEMANTICS is refused; a finished one is history."""
+    old = job(folder, semantics=job_spec().semantics + 1)
+    run = open_run(old)
+    with pytest.raises(UsageError, match="semantics"):
+        open_run(job(folder))
+    assert open_run(job(folder), new_run=True).spec.run_id == "00000002"
+    other = open_run(replace(old, output=old.output + "2"))
+    complete(other)
+    assert run.spec.run_id == other.spec.run_id == "00000001"
+    assert open_run(job(folder, "out2")).spec.run_id == "00000002"
+
+
+def test_an_output_of_a_newer_schema_is_refused(folder: str) -> None:
+    """A spec.json of a schema that this program does not know is said in a sentence."""
+    spec = open_run(job(folder)).spec
+    newer = json.loads(spec.to_json()) | {"schema_version": 99}
+    put(f"{folder}/out", RunNames(2).spec, json.dumps(newer).encode())
+    with pytest.raises(UsageError, match="schema version 99"):
+        open_run(job(folder))
+
+
+def test_a_folder_without_a_claim_is_claimed(store: str) -> None:
+    """An ordinal whose spec.json was never created is free; leftovers beside the runs are none."""
+    put(f"{store}/out", "runs/00000001/plan/x/page-00000.parquet", b"")
+    put(f"{store}/out", "runs/notes/x", b"")
+    assert open_run(job(store)).spec.run_id == "00000001"
+
+
+def test_the_claim_names_the_job_for_readers(folder: str) -> None:
+    """spec.json holds the job, its two names and the sources' version."""
+    run = open_run(job(folder))
+    value = json.loads(fetch(f"{folder}/out/{run.names.spec}"))
+    assert value["meaning_id"] == run.spec.job.meaning_id()
+    assert value["fingerprint"] == run.spec.job.fingerprint()
+    assert value["code_version"] == run.spec.code_version
+    assert read_spec(run.output, 1) == run.spec
+    assert read_spec(run.output, 2) is None
