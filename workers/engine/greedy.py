@@ -30,7 +30,7 @@ class Decoder(Protocol):
 
 
 def positions(attention_mask: torch.Tensor) -> torch.Tensor:
-    """[B, T] position ids: count from the first real position of a row; 1 on pads (SPEC.md §4.2)."""
+    """[B, T] position ids: counted from a row's first real position, 1 on pads (SPEC.md §4.2)."""
     counted = attention_mask.long().cumsum(-1) - 1
     return counted.masked_fill(attention_mask == 0, 1)
 
@@ -50,7 +50,7 @@ def generate_greedily(
         inputs_embeds: [B, T, D], left-padded.
         attention_mask: [B, T], 0 on pads.
         max_new_tokens: at most so many, at least 1.
-        eos_token_ids: a row that emits one of these is finished; the rest of it is the first of them.
+        eos_token_ids: a row that emits one of these is finished; the first of them fills it up.
 
     Returns:
         [B, ≤N] int64, the end-of-sequence token included; as long as the longest row.

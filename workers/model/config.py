@@ -1,8 +1,8 @@
 """Every number of a TinyGPT-V, in one frozen value.
 
-`released(stage)` holds the authors' numbers (SPEC.md §1, §2), `pocket()` those of the checkpoint that
-ships with this project, `tiny()` those of a network small enough for a test. The modules receive
-these values and hold no numbers of their own.
+`released(stage)` holds the authors' numbers (SPEC.md §1, §2), `pocket()` those of the checkpoint
+that ships with this project, `tiny()` those of a network small enough for a test. The modules
+receive these values and hold no numbers of their own.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def released(stage: int) -> TinyGPTVConfig:
 def pocket() -> TinyGPTVConfig:
     """The checkpoint that ships here: the same network, 11 M parameters, a convolutional stem.
 
-    A ViT of this size learns nothing from scratch in CPU hours, so its patch embedding is the trunk of
-    an ImageNet EfficientNet-Lite0, whose pixels are scaled to (x - 127) / 128.
+    A ViT of this size learns nothing from scratch in CPU hours, so its patch embedding is the trunk
+    of an ImageNet EfficientNet-Lite0, whose pixels are scaled to (x - 127) / 128.
     """
     return TinyGPTVConfig(
         vision=VisionConfig(

@@ -1,12 +1,12 @@
-"""Prompts: where the picture stands in the text, and what of an answer is the answer (SPEC.md §4, §5)."""
+"""Where the picture stands in a prompt, and what of an answer is the answer (SPEC.md §4, §5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import PromptError
 
-IMAGE_PLACE = "<ImageHere>"
 QUESTION_PLACE = "{question}"
 
 
@@ -26,20 +26,22 @@ class GenerationSettings:
 
 
 def resolve_prompt(text: str, template: str) -> str:
-    """The whole prompt: `text` as it is if it says where the image stands, else set into `template`.
+    """The whole prompt: `text` itself if it says where the image stands, else set into `template`.
 
     Raises:
         PromptError: `text` is blank, or holds more than one image place.
     """
     if not text.strip():
         raise PromptError("the prompt is empty; give a question, or leave --prompt out")
-    places = text.count(IMAGE_PLACE)
+    places = text.count(IMAGE_PLACEHOLDER)
     if places > 1:
-        raise PromptError(f"the prompt holds {IMAGE_PLACE} {places} times; one image has one place")
+        raise PromptError(
+            f"the prompt holds {IMAGE_PLACEHOLDER} {places} times; one image has one place"
+        )
     return text if places else template.replace(QUESTION_PLACE, text)
 
 
 def clean_answer(text: str) -> str:
-    """What the model answered, without the marks of turns around it (SPEC.md §5, post-processing)."""
+    """What the model answered, without the marks of turns around it (SPEC.md §5)."""
     answer = text.split("###")[0].split("</s>")[0].replace("<s>", "")
     return answer.split("[/INST]")[-1].split("Assistant:")[-1].strip()

@@ -1,6 +1,7 @@
 """TinyGPT-V (arXiv 2312.16862): image → ViT → Q-Former → two projections → Phi-2 → text.
 
-B images or rows, S side in pixels, Q queries, D width of the language model, T positions, V vocabulary
+B images or rows, S side in pixels, P patches, W width of the ViT, Q queries,
+D width of the language model, T positions, V vocabulary
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,12 +17,16 @@ from PIL import Image
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import PromptError
 from workers.engine import generate_greedily, positions
 from workers.images import decode, preprocess
+from workers.model.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from workers.model.config import TinyGPTVConfig
-from workers.model.language import build_language_model
-from workers.model.prompts import IMAGE_PLACE, GenerationSettings, clean_answer, resolve_prompt
+from workers.model.language import build_language_model, compute_rotary_tables
+from workers.model.manifest import UNQUANTIZED
+from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
+from workers.model.shards import blocks_of
 from workers.model.vision import build_qformer, build_vision_model
 
 
@@ -49,6 +54,12 @@ class Prefix:
 class TinyGPTV(nn.Module):
     """The whole network with its tokenizer; a value of `config` decides every size."""
 
+    name: str = "unsaved"
+    """Its folder's name."""
+    digest: str = ""
+    """Hex SHA-256 over the digests of its folder's files; empty while there is no folder."""
+    quantization: str = UNQUANTIZED
+
     def __init__(
         self,
         config: TinyGPTVConfig,
@@ -69,6 +80,41 @@ class TinyGPTV(nn.Module):
         self.llama_proj2 = nn.Linear(config.projection_size, language.hidden_size)
         self.language_model = build_language_model(language)
 
+    # --- the checkpoint folder (workers.model.checkpoint) ---
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Read a checkpoint folder, every file compared with its digest; in eval mode.
+
+        Without a `dtype` the parameters are fp32, the precision in which parity is proven.
+
+        Raises:
+            CheckpointError: the folder is missing, incomplete, altered, or of another format.
+        """
+        checkpoint = read_checkpoint(folder)
+        with torch.device("meta"):
+            model = cls(checkpoint.config, checkpoint.tokenizer, checkpoint.generation)
+        load_weights(model, checkpoint.weights(), device, dtype or torch.float32)
+        compute_rotary_tables(model.language_model, device)
+        model.name = checkpoint.name
+        model.digest = checkpoint.manifest.digest
+        model.quantization = checkpoint.manifest.quantization
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a checkpoint folder, whole or not at all, in the parameters' own precision.
+
+        Raises:
+            UsageError: there is something at `folder` already.
+        """
+        blocks = blocks_of(self.state_dict())
+        write_checkpoint(folder, self.config, self.tokenizer, self.generation, blocks)
+
     @property
     def device(self) -> torch.device:
         return self.query_tokens.device
@@ -77,8 +123,11 @@ class TinyGPTV(nn.Module):
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """Preprocessed images [B, 3, S, S] → what the language model reads of them [B, Q, D]."""
-        seen = self.vision_model(pixels).last_hidden_state
-        queries = self.query_tokens.expand(len(pixels), -1, -1)
+        return self.embed_seen(self.vision_model(pixels).last_hidden_state)
+
+    def embed_seen(self, seen: torch.Tensor) -> torch.Tensor:
+        """What the ViT saw [B, 1 + P, W] → [B, Q, D], through Q-Former and both projections."""
+        queries = self.query_tokens.expand(len(seen), -1, -1)
         answers = self.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
         embeds: torch.Tensor = self.llama_proj2(self.llama_proj(answers))
         return embeds
@@ -89,13 +138,15 @@ class TinyGPTV(nn.Module):
         Raises:
             PromptError: the text does not hold exactly one image place.
         """
-        before, *after = text.split(IMAGE_PLACE)
+        before, *after = text.split(IMAGE_PLACEHOLDER)
         if len(after) != 1:
-            raise PromptError(f"a prompt holds {IMAGE_PLACE} once, this one {len(after)} times")
+            raise PromptError(
+                f"a prompt holds {IMAGE_PLACEHOLDER} once, this one {len(after)} times"
+            )
         return torch.cat([self._embed_text(before), image_embeds, self._embed_text(after[0])])
 
     def logits(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] and its mask [B, T] → scores of every next token [B, T, V]; pads' are meaningless."""
+        """[B, T, D] and its mask [B, T] → scores of the next tokens [B, T, V]."""
         output: torch.Tensor = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -119,6 +170,11 @@ class TinyGPTV(nn.Module):
             eos_token_id = self.generation.eos_token_ids
         stops = (eos_token_id,) if isinstance(eos_token_id, int) else tuple(eos_token_id)
         return generate_greedily(self, inputs_embeds, attention_mask, max_new_tokens, stops)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Ids of plain text, nothing added (SPEC.md §3)."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
 
     # --- what the engine asks for (workers.engine.Decoder) ---
 
@@ -184,7 +240,7 @@ class TinyGPTV(nn.Module):
 
     @torch.inference_mode()
     def score(self, prefix: Prefix, continuations: Sequence[str]) -> np.ndarray:
-        """Log-probability of each continuation after each row: [B, len(continuations)], natural log."""
+        """Natural log-probability of each continuation after each row: [B, continuations]."""
         columns = [self._score_one(prefix, text) for text in continuations]
         return torch.stack(columns, dim=1).cpu().numpy()
 
@@ -214,16 +270,12 @@ class TinyGPTV(nn.Module):
         config = self.config
         return preprocess(image, config.image_size, config.image_mean, config.image_std)
 
-    def _token_ids(self, text: str) -> torch.Tensor:
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return torch.tensor(ids, dtype=torch.long, device=self.device)
-
     def _embed_text(self, text: str) -> torch.Tensor:
-        return self.embed(self._token_ids(text))
+        return self.embed(torch.tensor(self.token_ids(text), dtype=torch.long, device=self.device))
 
     def _score_one(self, prefix: Prefix, text: str) -> torch.Tensor:
         rows = len(prefix.inputs_embeds)
-        ids = self._token_ids(text).expand(rows, -1)
+        ids = torch.tensor(self.token_ids(text), device=self.device).expand(rows, -1)
         embeds = torch.cat([prefix.inputs_embeds, self.embed(ids)], dim=1)
         mask = torch.cat([prefix.attention_mask, torch.ones_like(ids)], dim=1)
         logits = self.logits(embeds, mask)[:, -ids.shape[1] - 1 : -1]
