@@ -33,6 +33,7 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "split": "held_out" if index == 7 else "train",
             "concept": f"concept {index % 3}" if index < 5 else None,
             "family": f"family {index % 2}",
+            "style": "openclipart-svg",
             "name": f"thing {index}",
             "tags": ["tag", "other"],
         }

@@ -21,6 +21,9 @@ from workers.training.texts import Subject
 UNKNOWN_CONCEPT = -100
 """Cross-entropy's label of a picture whose name is none of the concepts."""
 
+INTERFACE_STYLES = ("streamline-color",)
+"""Their names are words for buttons; only those that mean a known concept describe a picture."""
+
 
 @dataclass(frozen=True)
 class BatchShape:
@@ -61,7 +64,7 @@ class Corpus:
             if concept:
                 families = by_concept.setdefault(concept, {})
                 families.setdefault(row["family"], []).append(row["index"])
-            else:
+            elif row["style"] not in INTERFACE_STYLES:
                 self._others.append(row["index"])
         self._concepts = sorted(by_concept)
         # A family of drawings counts once, however many packages carry it.
