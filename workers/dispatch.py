@@ -157,21 +157,21 @@ class Dispatch:
 
     def _hand_out(self) -> None:
         """A shard for each replica, then a second one while no idle replica could take it."""
-        started = {number: one for number, one in self._replicas.items() if one.started}
-        for length in range(SHARDS_AT_ONCE):
-            for number, replica in started.items():
-                if len(replica.shards) > length or (length and not self._shards_to_spare()):
-                    continue
-                state = self._ledger.take()
-                if state is None:
-                    return
-                replica.shards.append(state)
-                self._fleet.give(number, state.shard, state.careful)
+        for number, replica in self._replicas.items():
+            if replica.started and not replica.shards:
+                self._give(number, replica)
+        waiting = self._owed - sum(len(replica.shards) for replica in self._replicas.values())
+        spare = waiting - sum(not replica.shards for replica in self._replicas.values())
+        for number, replica in self._replicas.items():
+            if spare > 0 and 0 < len(replica.shards) < SHARDS_AT_ONCE:
+                self._give(number, replica)
+                spare -= 1
 
-    def _shards_to_spare(self) -> bool:
-        under_way = sum(len(replica.shards) for replica in self._replicas.values())
-        idle = sum(not replica.shards for replica in self._replicas.values())
-        return self._owed - under_way > idle
+    def _give(self, number: int, replica: _Replica) -> None:
+        state = self._ledger.take()
+        if state is not None:
+            replica.shards.append(state)
+            self._fleet.give(number, state.shard, state.careful)
 
     def _handle(self, event: Event) -> None:
         replica = self._replicas[event.replica]

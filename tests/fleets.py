@@ -1,0 +1,68 @@
+"""A fleet without processes, for tests of the dispatch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from schemas.image import Shard
+from schemas.run import PartFooter, PartRecord, RunNames
+from workers.dispatch import Begun, Done, Event, Lost, NotStarted, Started
+from workers.messages import BatchBegun
+
+NAMES = RunNames(1)
+
+
+def part_of(shard: Shard) -> PartRecord:
+    """The part of a shard without failures."""
+    footer = PartFooter(NAMES.run_id, shard.index, "0" * 64, "attempt", len(shard), 0)
+    return PartRecord(NAMES.part(shard.index), "0" * 64, 1, footer)
+
+
+@dataclass
+class FakeFleet:
+    """Tells the events of a test's script, and notes what it is told."""
+
+    script: Iterator[list[Event]] = field(default_factory=lambda: iter(()))
+    shards: dict[int, deque[Shard]] = field(default_factory=dict)
+    """What each living replica has."""
+    given: list[tuple[int, int, bool]] = field(default_factory=list)
+    """Replica, shard, careful."""
+    stopped: list[int] = field(default_factory=list)
+    started: int = 0
+
+    def start(self) -> int:
+        self.shards[self.started] = deque()
+        self.started += 1
+        return self.started - 1
+
+    def give(self, replica: int, shard: Shard, careful: bool) -> None:
+        self.shards[replica].append(shard)
+        self.given.append((replica, shard.index, careful))
+
+    def stop(self, replica: int) -> None:
+        del self.shards[replica]
+        self.stopped.append(replica)
+
+    def events(self, seconds: float) -> list[Event]:
+        return next(self.script)
+
+    # what happens to a replica
+
+    def starts(self, replica: int) -> Event:
+        return Started(replica)
+
+    def does_not_start(self, replica: int, reason: str = "no device") -> Event:
+        del self.shards[replica]
+        return NotStarted(replica, reason)
+
+    def begins(self, replica: int, first: int = 0, count: int = 1) -> Event:
+        return Begun(replica, BatchBegun(first, count))
+
+    def commits(self, replica: int) -> Event:
+        return Done(replica, part_of(self.shards[replica].popleft()))
+
+    def dies(self, replica: int, crashed: bool = True) -> Event:
+        del self.shards[replica]
+        return Lost(replica, "killed" if crashed else "its machine is gone", crashed)

@@ -1,0 +1,222 @@
+"""Who runs which shard, without processes, store or clock."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from schemas.image import Shard
+from schemas.outcome import ReplicaError, StoppedError
+from schemas.run import PartRecord
+from tests.fleets import FakeFleet
+from tests.runs import refs
+from workers.dispatch import SHARDS_AT_ONCE, Dispatch, Event
+from workers.ledger import MAX_CRASHES, Ledger
+from workers.progress import Progress
+
+
+def shards(count: int) -> list[Shard]:
+    images = refs(2 * count)
+    return [Shard(index, tuple(images[2 * index : 2 * index + 2])) for index in range(count)]
+
+
+@dataclass
+class Scene:
+    """A dispatch whose fleet does what a test's script says."""
+
+    fleet: FakeFleet
+    said: list[str] = field(default_factory=list)
+    signals: int = 0
+    now: float = 0.0
+
+    def run(
+        self, script: Iterator[list[Event]], count: int, replicas: int
+    ) -> dict[int, PartRecord]:
+        self.fleet.script = script
+        return Dispatch(
+            self.fleet,
+            Ledger(iter(shards(count))),
+            shards=count,
+            replicas=replicas,
+            progress=Progress(2 * count, 0, lambda: self.now),
+            say=self.said.append,
+            clock=lambda: self.now,
+            stop_signals=lambda: self.signals,
+            drain_seconds=25,
+        ).run()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene(FakeFleet())
+
+
+def test_every_replica_has_one_shard_before_any_has_two(scene: Scene) -> None:
+    """A replica gets a second shard only while none that is idle, or coming, could take it."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.starts(1)]
+        assert [(replica, shard) for replica, shard, _ in fleet.given] == [(0, 0), (0, 1), (1, 2)]
+        yield [fleet.commits(1)]
+        yield [fleet.commits(0)]
+        yield [fleet.commits(0)]
+
+    assert scene.run(script(), count=3, replicas=2).keys() == {0, 1, 2}
+    assert all(not careful for _, _, careful in fleet.given)
+
+
+def test_there_are_no_more_replicas_than_shards(scene: Scene) -> None:
+    """A replica that would find nothing to do is not started."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0), fleet.starts(1)]
+        yield [fleet.commits(0), fleet.commits(1)]
+
+    scene.run(script(), count=2, replicas=50)
+    assert fleet.started == 2
+
+
+def test_a_crash_is_charged_to_the_shard_that_ran(scene: Scene) -> None:
+    """The shard that only waited at the replica is run again as if nothing had been."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.begins(0)]
+        yield [fleet.dies(0)]
+        yield [fleet.starts(1)]
+        yield [fleet.commits(1)]
+        yield [fleet.commits(1)]
+
+    scene.run(script(), count=2, replicas=1)
+    assert fleet.given == [(0, 0, False), (0, 1, False), (1, 0, True), (1, 1, False)]
+    assert "shard 0" in scene.said[0]
+
+
+def test_a_lost_machine_is_charged_to_nobody(scene: Scene) -> None:
+    """However often machines go, their shards are run again and none is to blame."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        for replica in range(MAX_CRASHES + 2):
+            yield [fleet.starts(replica)]
+            yield [fleet.begins(replica), fleet.dies(replica, crashed=False)]
+        yield [fleet.starts(MAX_CRASHES + 2)]
+        yield [fleet.commits(MAX_CRASHES + 2)]
+
+    assert scene.run(script(), count=1, replicas=1).keys() == {0}
+    assert not any(careful for _, _, careful in fleet.given)
+
+
+def test_a_shard_that_crashes_again_and_again_stops_the_run(scene: Scene) -> None:
+    """The sentence names the batch that the last replica had begun."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        for replica in range(MAX_CRASHES):
+            yield [fleet.starts(replica)]
+            yield [fleet.begins(replica, first=1)]
+            yield [fleet.dies(replica)]
+
+    with pytest.raises(
+        ReplicaError, match=r"crashed its replica 3 times .*looked at /in/0001\.png;"
+    ):
+        scene.run(script(), count=1, replicas=1)
+
+
+def test_three_replicas_in_a_row_that_do_not_start_stop_the_run(scene: Scene) -> None:
+    """One that starts in between makes the count begin anew."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.does_not_start(0)]
+        yield [fleet.does_not_start(1)]
+        yield [fleet.starts(2)]
+        yield [fleet.dies(2, crashed=False)]
+        yield [fleet.does_not_start(3)]
+        yield [fleet.does_not_start(4)]
+        yield [fleet.does_not_start(5, "no such driver")]
+
+    with pytest.raises(ReplicaError, match="3 replicas in a row did not start: no such driver"):
+        scene.run(script(), count=1, replicas=1)
+
+
+def test_a_signal_ends_what_runs_and_begins_nothing(scene: Scene) -> None:
+    """The shard that runs is waited for, the one that waits is not."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        scene.signals = 1
+        yield [fleet.begins(0)]
+        scene.now = 24.9
+        yield [fleet.commits(0)]
+
+    with pytest.raises(StoppedError, match="3 shards owed"):
+        scene.run(script(), count=4, replicas=1)
+    assert fleet.stopped == [0]
+    assert len(fleet.given) == SHARDS_AT_ONCE
+
+
+@pytest.mark.parametrize("end", ["time", "signal"])
+def test_a_drain_ends(scene: Scene, end: str) -> None:
+    """After --drain-seconds, or a second signal, shards under way are abandoned."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        scene.signals = 1
+        yield [fleet.begins(0)]
+        if end == "time":
+            scene.now += 25
+        else:
+            scene.signals = 2
+        yield []
+
+    with pytest.raises(StoppedError, match="2 shards owed"):
+        scene.run(script(), count=2, replicas=1)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_whatever_dies_every_shard_is_committed_once(scene: Scene, seed: int) -> None:
+    """Replicas that start, crash and vanish at random: each shard is at one place at any time."""
+    dice, fleet = random.Random(seed), scene.fleet
+    crashes: Counter[int] = Counter()
+    running: set[int] = set()
+    misses = 0
+
+    def one() -> Event:
+        nonlocal misses
+        fresh = [number for number in fleet.shards if number not in running]
+        busy = [number for number in fleet.shards if fleet.shards[number]]
+        number = dice.choice(fresh + busy)
+        if number in fresh:
+            if misses < 2 and dice.random() < 0.2:
+                misses += 1
+                return fleet.does_not_start(number)
+            misses = 0
+            running.add(number)
+            return fleet.starts(number)
+        shard = fleet.shards[number][0]
+        chance = dice.random()
+        if chance < 0.1:
+            return fleet.dies(number, crashed=False)
+        if chance < 0.2 and crashes[shard.index] < MAX_CRASHES - 1:
+            crashes[shard.index] += 1
+            return fleet.dies(number)
+        return fleet.begins(number) if chance < 0.5 else fleet.commits(number)
+
+    def script() -> Iterator[list[Event]]:
+        while True:
+            held = [shard.index for queue in fleet.shards.values() for shard in queue]
+            assert len(held) == len(set(held)), "a shard is at two replicas"
+            assert all(len(queue) <= SHARDS_AT_ONCE for queue in fleet.shards.values())
+            yield [one()]
+
+    parts = scene.run(script(), count=30, replicas=4)
+    assert parts.keys() == set(range(30))

@@ -1,0 +1,185 @@
+"""The driver on a real Ray: actors that die, do not start, or cannot write."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import ray
+
+from schemas.outcome import (
+    CheckpointError,
+    ExitCode,
+    ReplicaError,
+    StoppedError,
+    StoreError,
+)
+from tests.checkpoints import save_tiny_checkpoint
+from tests.pictures import write_pictures
+from tests.replicas import (
+    DeadlyReplica,
+    FakeReplica,
+    NoStoreReplica,
+    SignallingReplica,
+    does_not_load,
+    image_lives,
+)
+from workers.driver import Finished, Load, load_replica, run
+from workers.request import Options, Request
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """One Ray for all tests of this file: a driver stays with the one it is connected to."""
+    ray.init(
+        num_cpus=3,
+        include_dashboard=False,
+        object_store_memory=100_000_000,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    return write_pictures(tmp_path / "images", 24)
+
+
+@pytest.fixture
+def label(
+    images: list[Path], checkpoint: Path, tmp_path: Path
+) -> Callable[..., tuple[Finished, list[str]]]:
+    """Runs the job on all images in shards of three; the end of it and what it said."""
+
+    def call(load: Load = FakeReplica, **options: object) -> tuple[Finished, list[str]]:
+        said: list[str] = []
+        request = Request(
+            str(tmp_path / "images"), str(tmp_path / "out"), "caption", str(checkpoint)
+        )
+        settings = {"replicas": 2, "shard_images": 3, "batch_size": 2} | options
+        return run(request, Options(**settings), said.append, load), said
+
+    return call
+
+
+def rows_of(output: Path, run_id: str = "00000001") -> list[str]:
+    """The images of all rows of a run."""
+    table = pq.read_table(output / "labels" / f"run={run_id}", partitioning=None)
+    return [str(uri) for uri in table["uri"].to_pylist()]
+
+
+Label = Callable[..., tuple[Finished, list[str]]]
+
+
+def test_every_image_is_a_row_of_the_real_replica(label: Label, tmp_path: Path) -> None:
+    """A run of several shards on two replicas with a real network ends whole."""
+    finished, said = label(load_replica)
+    assert not finished.before
+    assert (finished.result.items, finished.result.labelled) == (24, 24)
+    assert sorted(rows_of(tmp_path / "out")) == [
+        str(p) for p in sorted((tmp_path / "images").iterdir())
+    ]
+    assert "24 images in 8 shards" in said[0]
+
+
+def test_a_finished_run_is_not_done_again(label: Label, tmp_path: Path) -> None:
+    """The same job finds its finished run; --new-run labels everything once more."""
+    first, _ = label()
+    again, said = label()
+    assert again.before
+    assert again.result == first.result
+    assert not said
+    afresh, _ = label(new_run=True)
+    assert (afresh.before, afresh.run.spec.run_id) == (False, "00000002")
+    assert len(rows_of(tmp_path / "out", "00000002")) == 24
+
+
+def test_a_shard_that_killed_its_replica_is_run_again(
+    label: Label, images: list[Path], tmp_path: Path
+) -> None:
+    """Replicas that die are replaced, and what they had is labelled by others, once each."""
+    for image in (images[4], images[20]):
+        image_lives(image).write_text("2")
+    finished, said = label(DeadlyReplica)
+    assert finished.result.labelled == 24
+    assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
+    died = [line for line in said if "a replica died in shard" in line]
+    assert sorted(line.partition(",")[0][-1] for line in died) == ["1", "1", "6", "6"]
+    assert all("process has died" in line for line in died)
+
+
+def test_a_shard_that_kills_every_replica_stops_the_run(
+    label: Label, images: list[Path], tmp_path: Path
+) -> None:
+    """The third crash ends the run and names the images; the same command goes on from there."""
+    image_lives(images[7]).write_text("3")
+    with pytest.raises(ReplicaError) as stop:
+        label(DeadlyReplica)
+    assert stop.value.exit_code == ExitCode.FAILED
+    assert (
+        f"shard 2 crashed its replica 3 times while it looked at {images[6]} … {images[7]}"
+        in str(stop.value)
+    )
+    assert image_lives(images[7]).read_text() == "0"
+    assert not (tmp_path / "out" / "runs" / "00000001" / "result.json").exists()
+    finished, _ = label(DeadlyReplica)
+    assert finished.run.spec.run_id == "00000001"
+    assert finished.result.labelled == 24
+    assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
+
+
+def test_replicas_that_do_not_start_stop_the_run(label: Label) -> None:
+    """After three in a row the run ends with the reason."""
+    with pytest.raises(ReplicaError, match="RuntimeError: no driver for this device"):
+        label(does_not_load)
+
+
+def test_a_model_that_changed_since_it_was_planned_with_is_bad_usage(
+    label: Label, checkpoint: Path
+) -> None:
+    """What a replica raises of ours is not tried again and keeps its type."""
+    weights = checkpoint / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + b"x")
+    try:
+        with pytest.raises(CheckpointError) as stop:
+            label(load_replica, replicas=1)
+    finally:
+        weights.write_bytes(whole)
+    assert stop.value.exit_code == ExitCode.USAGE
+
+
+def test_a_store_that_is_down_stops_the_run(label: Label) -> None:
+    """Exit code 75: the same command goes on when the store is back."""
+    with pytest.raises(StoreError) as stop:
+        label(NoStoreReplica)
+    assert stop.value.exit_code == ExitCode.INTERRUPTED
+    finished, _ = label()
+    assert finished.result.labelled == 24
+
+
+def test_a_signal_lets_the_shards_under_way_end(
+    label: Label, images: list[Path], tmp_path: Path
+) -> None:
+    """SIGTERM ends the run with 75 once what was begun is committed; the next does the rest."""
+    images[0].with_suffix(".pid").write_text(str(os.getpid()))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError) as stop:
+        label(SignallingReplica, replicas=1)
+    assert stop.value.exit_code == ExitCode.INTERRUPTED
+    assert signal.getsignal(signal.SIGTERM) is before
+    done = len(rows_of(tmp_path / "out"))
+    assert 3 <= done <= 6
+    finished, said = label()
+    assert finished.result.labelled == 24
+    assert f"{done} images done" in said[0]
+    assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
