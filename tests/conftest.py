@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 import s3fs
 
+from jobs.ray_environment import prepare_ray
 from tests.seaweed import Server, seaweed
 
 _bucket_numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Clusters of the tests are private too; Ray looks at its environment when it is imported."""
+    prepare_ray()
 
 
 @pytest.fixture(scope="session")
