@@ -48,6 +48,8 @@ def build_qformer(config: QFormerConfig, vision_size: int) -> Blip2QFormerModel:
             encoder_hidden_size=vision_size,
             cross_attention_frequency=config.cross_attention_frequency,
             layer_norm_eps=config.layer_norm_eps,
+            hidden_dropout_prob=0.0,  # its training here sees too few steps to need any
+            attention_probs_dropout_prob=0.0,
             use_qformer_text_input=False,
         )
     )

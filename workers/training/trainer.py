@@ -169,7 +169,6 @@ class Trainer:
             group["lr"] = learning_rate(stage, step) * group["rate"]
         dice = random.Random(self._key(stage, step) + "/texts")
         turns = self._turns(stage, batch, dice)
-        torch.manual_seed(dice.getrandbits(62))  # dropout, too, is a function of the step
         with torch.autocast(self.device, dtype=torch.bfloat16):
             losses = self.learner.losses(batch, turns)
         optimizer.zero_grad(set_to_none=True)
