@@ -1,0 +1,1 @@
+"""The pocket checkpoint's training corpus and yardsticks, made from pinned registry packages."""
