@@ -79,14 +79,28 @@ def new_model(corpus: Corpus, seed: int) -> TinyGPTV:
         eos_token_ids=(end_of_answer_id(tokenizer), config.language.eos_token_id),
     )
     model = TinyGPTV(config, tokenizer, settings)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim >= 2 and "patch_embedding" not in name:
-            nn.init.trunc_normal_(parameter, std=0.02)
+    _initialize(model)
     for part in (model.vision_model, model.qformer, model.language_model):
         part.set_attn_implementation("eager")  # faster than sdpa's backward at these lengths
     load_imagenet(stem_of(model), imagenet_weights())
     stem_of(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+@torch.no_grad()
+def _initialize(model: TinyGPTV) -> None:
+    """Unit variance everywhere, which the usual 0.02 gives only at widths of thousands.
+
+    The RMSNorm behind each attention writes with unit variance from the first step on; embeddings
+    smaller than that would drown in the residual stream.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight)
+    nn.init.normal_(model.query_tokens)
 
 
 class Trainer:
