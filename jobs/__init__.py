@@ -1,0 +1,1 @@
+"""Entry points: parse flags, call, return an exit code; nothing happens at import."""
