@@ -4,9 +4,11 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from shutil import rmtree
 
 import pytest
+import s3fs
 
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
@@ -95,6 +97,33 @@ def test_bad_input_leaves_no_trace(store: str) -> None:
     with pytest.raises(UsageError, match="holds no image"):
         open_run(job(store, images=0))
     assert not any("/out/" in entry.uri for page in list_pages(store + "/") for entry in page)
+
+
+def test_an_output_without_credentials_is_bad_usage(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A store that is shown no keys, or wrong ones, is said so, and is no store that is away."""
+    put(bucket, "in/0.png", png())
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UsageError, match="no permission"):
+        open_run(job_spec(f"{bucket}/in", f"{bucket}/out"))
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UsageError, match="no permission"):
+        open_run(job_spec(f"{bucket}/in", f"{bucket}/out"))
+
+
+def test_an_output_that_is_a_file_is_bad_usage(folder: str) -> None:
+    """An OUTPUT, or a folder in it, that is a file is said so and left alone."""
+    put(folder, "in/0.png", png())
+    put(folder, "out", b"a file")
+    put(folder, "out2/runs", b"a file")
+    for name in ("out", "out2"):
+        with pytest.raises(UsageError, match="a file"):
+            open_run(job_spec(f"{folder}/in", f"{folder}/{name}"))
 
 
 def test_a_run_is_resumed_without_its_input(folder: str) -> None:
