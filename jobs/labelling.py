@@ -25,7 +25,7 @@ def label(program: str, arguments: LabellingArguments, column: str) -> ExitCode:
         say(f"{program}: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        say(f"{program}: stopped before any work was handed out; the same command starts it")
+        say(f"{program}: stopped; the same command goes on")
         return ExitCode.INTERRUPTED
     if finished.result.failed > arguments.max_failed:
         say(

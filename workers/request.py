@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.job import JobSpec, Preprocessing
+from schemas.outcome import UsageError
 from schemas.uri import canonical
 from workers.model.description import checkpoint_folder, describe
 from workers.model.prompts import resolve_prompt
@@ -28,13 +29,17 @@ class Request:
         Raises:
             CheckpointError: no such model, or a folder that is none.
             PromptError: a prompt that has no one place for the image.
+            UsageError: INPUT lies in OUTPUT, where nothing is looked at.
         """
+        input, output = canonical(self.input), canonical(self.output)
+        if f"{input}/".startswith(f"{output}/"):
+            raise UsageError(f"OUTPUT {output} holds INPUT: give the labels a folder of their own")
         checkpoint = describe(checkpoint_folder(self.model))
         config, generation = checkpoint.config, checkpoint.generation
         question = generation.caption_question if self.prompt is None else self.prompt
         return JobSpec(
-            input=canonical(self.input),
-            output=canonical(self.output),
+            input=input,
+            output=output,
             task=self.task,
             prompt=resolve_prompt(question, generation.prompt_template),
             model_id=checkpoint.name,

@@ -60,7 +60,9 @@ def encode_page(name: str, shards: Sequence[Shard]) -> tuple[PlanPage, bytes]:
 
 def decode_page(data: bytes) -> Iterator[Shard]:
     """The shards that `encode_page` wrote, in their order."""
-    columns = pq.read_table(pa.BufferReader(data), schema=PAGE_SCHEMA).to_pydict()
+    # Not pq.read_table: its threads may outlive the answer, and abort a process that ends just then.
+    table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
+    columns = table.to_pydict()
     rows = zip(*(columns[name] for name in PAGE_SCHEMA.names), strict=True)
     for index, group in groupby(rows, key=lambda row: row[0]):
         yield Shard(index, tuple(ImageRef(*row[1:]) for row in group))
