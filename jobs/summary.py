@@ -47,7 +47,7 @@ def examples(run: Run, result: Result, column: str) -> list[tuple[str, str]]:
 
 def _labelled(part: str, column: str) -> list[tuple[str, str]]:
     data = PATIENCE(lambda seconds: fetch(part, seconds=seconds))
-    # Not pq.read_table: its threads may outlive the answer, and abort a process that ends just then.
+    # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
     file = pq.ParquetFile(pa.BufferReader(data))
     table = file.read(columns=["uri", "status", column], use_threads=False)
     table = table.filter(pc.equal(table["status"], Status.LABELLED))

@@ -15,7 +15,7 @@ import s3fs
 
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.jobs.commands import (
-    CAPTION,
+    PATIENCE,
     ROOT,
     caption,
     captioning,
@@ -160,26 +160,36 @@ def test_a_killed_run_is_gone_on_with(
     assert not (output / "runs" / "00000002").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_is_75_and_the_run_can_go_on(
-    images: Path, model: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    """SIGTERM and Ctrl-C end the command with one sentence; whole parts are left, and the claim."""
+def test_sigterm_is_75_and_whole_parts_stay(images: Path, model: Path, tmp_path: Path) -> None:
+    """A run that is asked to stop ends with one sentence; what is committed is whole."""
     output = tmp_path / "out"
     with captioning(images, output, "--model", model, *SMALL) as driver:
         wait_for(lambda: len(parts(output)) >= 2, "two parts are there")
-        driver.send_signal(number)
-        _, errors = driver.communicate(timeout=60)
+        driver.send_signal(signal.SIGTERM)
+        _, errors = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 75, errors
     assert errors.splitlines()[-1].startswith("caption_bucket: stopped with ")
     assert "Traceback" not in errors
     assert 2 <= len(rows_of(output)) < 43
 
 
-def test_an_s3_bucket_is_captioned_into_another(
+def test_ctrl_c_before_any_work_is_75_too(images: Path, model: Path, tmp_path: Path) -> None:
+    """While Ray starts, a run that is asked to stop ends with one sentence and leaves nothing."""
+    output = tmp_path / "out"
+    with captioning(images, output, "--model", model, BUCKETSIGHT_TEST=str(output)) as driver:
+        wait_for((output / "runs" / "00000001" / "spec.json").exists, "the run is claimed")
+        driver.send_signal(signal.SIGINT)
+        _, errors = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 75, errors
+    assert errors.splitlines()[-1].startswith("caption_bucket: stopped")
+    assert "Traceback" not in errors
+    wait_for(lambda: not processes_with("BUCKETSIGHT_TEST", str(output)), "Ray's processes end")
+
+
+def test_a_bucket_is_captioned_into_another(
     s3_server: Server, model: Path, images: Path, tmp_path: Path
 ) -> None:
-    """A glob of an S3 bucket, labels in a bucket, --new-run for more, --max-failed exceeded."""
+    """A glob of an S3 bucket, labels in another one, and more failures than --max-failed allows."""
     store = s3fs.S3FileSystem(
         key=s3_server.access_key, secret=s3_server.secret_key, endpoint_url=s3_server.endpoint
     )
@@ -187,21 +197,21 @@ def test_an_s3_bucket_is_captioned_into_another(
     store.mkdir("captions")
     store.put(f"{images}/pictures/", "captioned-images/set/", recursive=True)
     store.put(f"{images}/broken/", "captioned-images/set/", recursive=True)
-    job = ("s3://captioned-images/set/*-*0*", "s3://captions/all/", "--model", str(model))
+    job = ("s3://captioned-images/set/*-*1*", "s3://captions/all/", "--model", model)
+    store.put(f"{images}/broken/broken-truncated.png", "captioned-images/set/broken-1.png")
     ended = caption(*job, "--max-failed", "0", **s3_server.environment)
-    assert ended.returncode == 0, ended.stderr
-    more = ("s3://captioned-images/set", "s3://captions/all/", "--model", str(model))
-    ended = caption(*more, "--max-failed", "2", **s3_server.environment)
     assert ended.returncode == 3, ended.stderr
-    assert "3 images failed, --max-failed allows 2" in ended.stderr
-    table = pq.read_table("captions/all/labels/run=00000002", filesystem=store, partitioning=None)
+    assert "1 images failed, --max-failed allows 0" in ended.stderr
+    table = pq.read_table("captions/all/labels/run=00000001", filesystem=store, partitioning=None)
     rows = sorted(table.to_pylist(), key=lambda row: str(row["uri"]))
-    pictures = sorted((images / "pictures").iterdir())
-    assert [row["caption"] for row in rows[3:]] == tiny_model().caption(pictures)
+    pictures = [path for path in sorted((images / "pictures").iterdir()) if "1" in path.name]
+    assert [row["uri"].rpartition("/")[2] for row in rows] == [
+        "broken-1.png",
+        *(path.name for path in pictures),
+    ]
+    assert [row["error_code"] for row in rows] == ["truncated"] + [None] * len(pictures)
+    assert [row["caption"] for row in rows[1:]] == tiny_model().caption(pictures)
     assert all(str(row["input_digest"]).startswith("etag:") for row in rows)
-    first = pq.read_table("captions/all/labels/run=00000001", filesystem=store, partitioning=None)
-    names = {str(uri).rpartition("/")[2] for uri in first["uri"].to_pylist()}
-    assert names == {path.name for path in pictures if "0" in path.name}
 
 
 def test_it_runs_as_a_module(images: Path, tmp_path: Path) -> None:
@@ -297,15 +307,15 @@ def test_missing_credentials_are_one_sentence(
     assert "credentials" in ended.stderr
 
 
-def test_a_relative_folder_and_another_working_folder(images: Path, model: Path) -> None:
-    """The command can be given from anywhere, with names that hold there."""
-    folder = images.parent / "elsewhere"
-    folder.mkdir()
-    os.symlink(images / "pictures", folder / "linked")
-    write_pictures(folder / "own", 2)
-    ended = caption("own", "out", "--model", os.path.relpath(model, folder), cwd=folder)
+def test_a_new_run_from_another_folder(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+    images: Path,
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    """--new-run labels everything again, beside the first run; names hold where they are given."""
+    output, _ = undisturbed
+    images, relative, model = (Path(os.path.relpath(p, tmp_path)) for p in (images, output, model))
+    ended = caption(images, relative, "--model", model, "--new-run", *SMALL, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert [row["uri"] for row in rows_of(folder / "out")] == [
-        str(folder / "own" / f"picture-000{number}.png") for number in range(2)
-    ]
-    assert Path(CAPTION).is_absolute()
+    assert labels_of(rows_of(output, "00000002")) == labels_of(rows_of(output))

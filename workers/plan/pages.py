@@ -60,7 +60,7 @@ def encode_page(name: str, shards: Sequence[Shard]) -> tuple[PlanPage, bytes]:
 
 def decode_page(data: bytes) -> Iterator[Shard]:
     """The shards that `encode_page` wrote, in their order."""
-    # Not pq.read_table: its threads may outlive the answer, and abort a process that ends just then.
+    # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
     table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
     columns = table.to_pydict()
     rows = zip(*(columns[name] for name in PAGE_SCHEMA.names), strict=True)
