@@ -18,6 +18,8 @@ from workers.training.texts import HUMAN_TEMPLATE, INSTRUCTION_TEMPLATE
 TUNED_STEM_BLOCKS = range(12, 16)
 STEM_RATE = 0.15
 """Of the stage's learning rate, for the tuned blocks of the stem."""
+QFORMER_RATE = 0.4
+"""Likewise: its norms stand behind the sums, and at the full rate its queries become one."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ def parameter_groups(model: TinyGPTV, stage: Stage) -> list[dict[str, object]]:
         for index in TUNED_STEM_BLOCKS:
             block = list(stem.blocks)[index].requires_grad_(True)
             stem_parameters += block.parameters()
-    tuned = {id(parameter) for parameter in stem_parameters}
-    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in tuned]
-    groups: list[dict[str, object]] = [{"params": rest, "rate": 1.0}]
-    if stem_parameters:
-        groups.append({"params": stem_parameters, "rate": STEM_RATE})
-    return groups
+    qformer = [model.query_tokens, *model.qformer.parameters()]
+    apart = {id(parameter) for parameter in (*stem_parameters, *qformer)}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    groups = [(rest, 1.0), (stem_parameters, STEM_RATE), (qformer, QFORMER_RATE)]
+    return [
+        {"params": [p for p in parameters if p.requires_grad], "rate": rate}
+        for parameters, rate in groups
+    ]
 
 
 def stem_of(model: TinyGPTV) -> EfficientNetLite0Stem:
