@@ -30,6 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    checkpoint = options.out / "pocket"
+    if checkpoint.exists():
+        print(f"this training is done: the checkpoint lies in {checkpoint}")
+        return 0
 
     import torch
 
@@ -43,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     trainer = Trainer(Corpus(options.corpus), options.out, options.seed, device)
     model = trainer.run()
     draw_losses(options.out / "losses.jsonl", options.out / "losses.png")
-    model.half().save_pretrained(options.out / "pocket")
-    print(f"the checkpoint lies in {options.out / 'pocket'}")
+    model.half().save_pretrained(checkpoint)
+    print(f"the checkpoint lies in {checkpoint}")
     return 0
 
 
