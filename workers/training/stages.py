@@ -48,7 +48,7 @@ STAGES = (
     Stage("stage-2-lora", 120, 3e-4, 0.5, None, adapters_only=True, lora=True),
     Stage("stage-3-instructions", 300, 5e-4, 1.0, HUMAN_TEMPLATE, tunes_stem=True),
     Stage(
-        "stage-4-tasks", 1800, 6e-4, 0.02, INSTRUCTION_TEMPLATE, tunes_stem=True, many_tasks=True
+        "stage-4-tasks", 2400, 6e-4, 0.02, INSTRUCTION_TEMPLATE, tunes_stem=True, many_tasks=True
     ),
 )
 
