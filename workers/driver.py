@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import textwrap
 import time
 from collections import deque
@@ -130,27 +131,39 @@ def _connection() -> Iterator[bool]:
     """The cluster that RAY_ADDRESS names, else one of our own that is gone afterwards.
 
     Tells whether others may use it too. A process that is connected already stays so.
-
-    Raises:
-        UsageError: there is no such cluster, or it does not let us in.
     """
     if ray.is_initialized():
         yield True
         return
-    address = os.environ.get("RAY_ADDRESS")
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        if address:
-            code = {} if SUBMITTED in os.environ else {"working_dir": str(ROOT)}
-            ray.init(address, runtime_env=code, **quiet)
-        else:
-            ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
-    except (ConnectionError, RayError) as error:
-        raise UsageError(f"no connection to Ray at {address or 'this machine'}: {error}") from error
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        _join(address, quiet)
+    else:
+        ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
     try:
         yield bool(address)
     finally:
         ray.shutdown()
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    """Connect to a cluster; unless the job was submitted to it, its machines are sent the code.
+
+    Raises:
+        UsageError: there is no such cluster, or it does not let us in.
+    """
+    host, _, port = address.rpartition(":")
+    code = {} if SUBMITTED in os.environ else {"working_dir": str(ROOT)}
+    try:
+        if port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        ray.init(address, runtime_env=code, **quiet)
+    except (OSError, RayError) as error:
+        raise UsageError(
+            f"no connection to Ray at {address}, which RAY_ADDRESS names ({error}); RAY_AUTH_MODE "
+            "and the token must be the cluster's too"
+        ) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,14 +64,23 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = PATIENCE
         time.sleep(0.01)
 
 
-def processes_with(variable: str, value: str) -> list[str]:
-    """The command lines of all processes whose environment has `variable` at `value`."""
+@dataclass(frozen=True)
+class Process:
+    """A process that runs."""
+
+    id: int
+    command: str
+
+
+def processes_with(variable: str, value: str) -> list[Process]:
+    """All processes whose environment had `variable` at `value` when they began."""
     mark = f"{variable}={value}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append(Process(int(folder.name), command))
         except OSError:  # it ended meanwhile, or is not ours
             continue
     return found
