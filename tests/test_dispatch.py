@@ -59,14 +59,27 @@ def test_every_replica_has_one_shard_before_any_has_two(scene: Scene) -> None:
 
     def script() -> Iterator[list[Event]]:
         yield [fleet.starts(0)]
+        assert [given[:2] for given in fleet.given] == [(0, 0), (0, 1)]
         yield [fleet.starts(1)]
-        assert [(replica, shard) for replica, shard, _ in fleet.given] == [(0, 0), (0, 1), (1, 2)]
+        assert [given[:2] for given in fleet.given] == [(0, 0), (0, 1), (1, 2)]
+        yield [fleet.commits(0), fleet.commits(0)]
         yield [fleet.commits(1)]
-        yield [fleet.commits(0)]
-        yield [fleet.commits(0)]
 
     assert scene.run(script(), count=3, replicas=2).keys() == {0, 1, 2}
     assert all(not careful for _, _, careful in fleet.given)
+
+
+def test_the_last_shard_waits_for_a_replica_that_is_coming(scene: Scene) -> None:
+    """Where as many replicas start as there are shards, each gets one."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.starts(1)]
+        yield [fleet.commits(0), fleet.commits(1)]
+
+    scene.run(script(), count=2, replicas=2)
+    assert [given[:2] for given in fleet.given] == [(0, 0), (1, 1)]
 
 
 def test_there_are_no_more_replicas_than_shards(scene: Scene) -> None:

@@ -263,10 +263,15 @@ def test_another_model_than_the_planned_one_is_refused(
 def test_the_model_computes_with_as_many_threads_as_it_was_given(
     images: Path, checkpoint: Path
 ) -> None:
-    """An actor with one CPU does not take its neighbours'."""
+    """A replica takes the CPUs that are its own, and no neighbour's."""
     write_pictures(images, 1)
-    replica_for(job_for(images, checkpoint), checkpoint)
-    assert torch.get_num_threads() == 1
+    job, before = job_for(images, checkpoint), torch.get_num_threads()
+    try:
+        for threads in (3, 1):
+            Replica(Assignment(job, "00000001", PLAN, str(checkpoint), "cpu", 4, threads))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_work_ahead_stays_within_its_window() -> None:
