@@ -89,6 +89,7 @@ def test_every_image_is_a_row_of_the_real_replica(label: Label, tmp_path: Path) 
         str(p) for p in sorted((tmp_path / "images").iterdir())
     ]
     assert "24 images in 8 shards" in said[0]
+    assert "2 replicas on cpu" in said[0]
 
 
 def test_a_finished_run_is_not_done_again(label: Label, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ plan             ImageRefs, sorted           → Shards, frozen
 source.reading   one planned ImageRef        → bytes of just that version
 images           bytes                       → upright RGB image → pixels
 model            pixels and a prompt         → features → prefix → text
+tasks            the text                    → columns of one row
 sink.part        one Shard's rows            → one Parquet part
 sink.create      one part                    → created once, or found created
 
-`driver` hands Shards to replicas through Ray; `replica` takes one Shard down this path without it.
+`replica` takes one Shard down this path and knows no Ray; `dispatch` decides which replica runs which
+Shard, and knows none either; `driver` does it on Ray, from the plan to the result.
 """

@@ -1,0 +1,46 @@
+"""A labelling job's command line."""
+
+import math
+
+import pytest
+
+from jobs.arguments import LabellingArguments, parse
+from workers.request import Options, Request
+
+
+def test_every_flag_reaches_its_place() -> None:
+    """Each flag sets one field of the request or of the options, and nothing is lost."""
+    line = (
+        "in out --model big --prompt what? --new-run --device cuda --replicas 3 "
+        "--cpus-per-replica 4 --gpus-per-replica 0.5 --batch-size 16 --shard-images 99 "
+        "--max-failed 7 --drain-seconds 2.5"
+    )
+    assert parse("job", "", "caption", line.split()) == LabellingArguments(
+        Request("in", "out", "caption", "big", "what?"),
+        Options(
+            device="cuda",
+            replicas=3,
+            cpus_per_replica=4,
+            gpus_per_replica=0.5,
+            batch_size=16,
+            shard_images=99,
+            drain_seconds=2.5,
+            new_run=True,
+        ),
+        max_failed=7,
+    )
+
+
+def test_two_places_are_enough() -> None:
+    """INPUT and OUTPUT alone mean the shipped model, its own question and the defaults."""
+    assert parse("job", "", "caption", ["in", "out"]) == LabellingArguments(
+        Request("in", "out", "caption", "pocket", None), Options(), max_failed=math.inf
+    )
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help lists the flags on standard output."""
+    with pytest.raises(SystemExit) as stop:
+        parse("job", "Label images.", "caption", ["--help"])
+    assert stop.value.code == 0
+    assert "--drain-seconds" in capsys.readouterr().out
