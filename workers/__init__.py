@@ -9,6 +9,6 @@ tasks            the text                    → columns of one row
 sink.part        one Shard's rows            → one Parquet part
 sink.create      one part                    → created once, or found created
 
-`replica` takes one Shard down this path and knows no Ray; `dispatch` decides which replica runs which
-Shard, and knows none either; `driver` does it on Ray, from the plan to the result.
+`replica` takes one Shard down this path and knows no Ray; `dispatch` decides which replica runs
+which Shard, and knows none either; `driver` does it on Ray, from the plan to the result.
 """
