@@ -15,7 +15,11 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = sorted(ROOT.glob("requirements*.lock"))
-JOBS = sorted(path.stem for path in ROOT.glob("jobs/*.py") if path.stem != "__init__")
+JOBS = sorted(
+    path.stem
+    for path in ROOT.glob("jobs/*.py")
+    if 'if __name__ == "__main__":' in path.read_text()  # the others help these
+)
 PACKAGES = ("jobs", "schemas", "workers", "tests")
 
 # Where packages and images are published; a mirror's user has other addresses.
