@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install --no-input --no-deps --require-hashes --only-binary :all:
+CPU_TORCH := CPython 3.11 on Linux, x86-64
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format clean
@@ -23,8 +24,11 @@ $(STAMP): requirements.lock requirements-cpu.lock requirements-cuda.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 14) \
 	else "bucketsight needs Python 3.11 to 3.14, $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12 install" % v)'
 	$(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) -r requirements-cpu.lock 2>/dev/null \
-	|| echo "pip was told of no CPU-only torch for this machine: the public one follows."
+	@{ said=$$($(PIP_INSTALL) -r requirements-cpu.lock 2>&1 >&3) || case "$$said" in \
+	*"No matching distribution found"*|*"DO NOT MATCH THE HASHES"*) \
+	echo "pip finds no CPU-only torch that the lock knows ($(CPU_TORCH)): the public one follows." ;; \
+	*) printf "The CPU-only torch could not be installed, the public one follows. pip said: %s\n" \
+	"$$(printf "%s\n" "$$said" | tail -n 1)" ;; esac; } 3>&1
 	$(PIP_INSTALL) -r requirements.lock
 	@if $(PIP) check | grep '^torch .* not installed' >/dev/null; then \
 	echo "This torch needs its CUDA packages:"; $(PIP_INSTALL) -r requirements-cuda.lock; fi

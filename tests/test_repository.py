@@ -1,7 +1,9 @@
 """What holds of the repository as a whole: its locks, its commands, its addresses."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -102,6 +104,44 @@ def test_no_file_names_a_registrys_host() -> None:
         if b"\0" not in content[:8192]:
             found = REGISTRY.search(content.decode())
             assert not found, f"{name}: {found and found[0]}"
+
+
+PYTHON_WITHOUT_CPU_TORCH = """#!/bin/sh
+case "$*" in
+"-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+*requirements-cpu.lock) echo "ERROR: a line before"; printf "%b\\n" "$PIP_SAYS" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("pip_says", "told"),
+    [
+        ("ERROR: No matching distribution found for torch==2.13.0+cpu", "no CPU-only torch that"),
+        ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES\nGot abc", "no CPU-only torch that"),
+        ("WARNING: slow\nERROR: No space left on device", "pip said: ERROR: No space left"),
+    ],
+)
+def test_an_install_without_the_cpu_torch_says_why(
+    pip_says: str, told: str, tmp_path: Path
+) -> None:
+    """Where the CPU-only torch cannot be had, make says which one is meant, or what pip said."""
+    for name in ("Makefile", *(lock.name for lock in LOCKS)):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(PYTHON_WITHOUT_CPU_TORCH)
+    python.chmod(0o755)
+    process = subprocess.run(
+        ["make", "PYTHON=./python", "install"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PIP_SAYS": pip_says},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert told in process.stdout
+    assert "WARNING" not in process.stdout
+    assert (tmp_path / ".venv" / ".installed").exists()
 
 
 @pytest.mark.parametrize("job", JOBS)
