@@ -14,21 +14,30 @@ def dumps(value: Mapping[str, Any]) -> bytes:
     return text.encode()
 
 
-def loads(data: bytes | str, kind: str, version: int) -> dict[str, Any]:
-    """The document that `dumps` wrote; `kind` names it in errors.
+def loads(data: bytes, place: str) -> dict[str, Any]:
+    """The JSON object that `dumps` wrote; `place`, where it lies, names it in errors.
 
-    Raises UsageError where it is no JSON object or its `schema_version` is not `version`.
+    Raises UsageError where it is none.
     """
     try:
         value = json.loads(data)
     except ValueError as error:
-        raise UsageError(f"{kind} is not JSON: {error}") from error
+        raise UsageError(f"{place} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise UsageError(f"{kind} is not a JSON object")
-    found = value.get("schema_version")
+        raise UsageError(f"{place} is not a JSON object")
+    return value
+
+
+def loads_format(data: bytes, place: str, version: int) -> dict[str, Any]:
+    """The fields of a document whose `format_version` is `version`, without that one.
+
+    Raises UsageError as `loads`, and for another version.
+    """
+    value = loads(data, place)
+    found = value.pop("format_version", None)
     if found != version:
         raise UsageError(
-            f"{kind} was written under schema version {found} and this program knows {version}: "
+            f"{place} is of format version {found} and this program knows {version}: "
             "go on with the program that wrote it, or write to another OUTPUT"
         )
     return value

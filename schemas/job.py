@@ -1,6 +1,6 @@
-"""What one run is asked to do, and the two names that follow from it."""
+"""What one run is asked to do, and the names that follow from it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from schemas import document
@@ -60,6 +60,10 @@ class JobSpec:
         for name in ("input", "output", "model_id", "model_digest", "quantization"):
             if not getattr(self, name):
                 raise UsageError(f"a job needs its {name}")
+            if not _is_utf8(getattr(self, name)):
+                raise UsageError(f"{name} {getattr(self, name)!a} is not UTF-8")
+        if not _is_utf8(self.prompt):
+            raise PromptError(f"the prompt {self.prompt!a} is not UTF-8")
         if self.quantization == "auto":
             raise UsageError("quantization 'auto' must be resolved before a job is planned")
 
@@ -86,6 +90,12 @@ class JobSpec:
         }
         return document.digest(identity)[:NAME_LENGTH]
 
+    def lineage(self) -> str:
+        """What this job shares with its earlier and later versions: all of its fingerprint but
+        SEMANTICS and the rows' schema.
+        """
+        return replace(self, semantics=0, schema_version=0).fingerprint()
+
     def to_json(self) -> dict[str, Any]:
         """The job as a JSON object."""
         return asdict(self)
@@ -104,3 +114,12 @@ class JobSpec:
             return cls(preprocessing=Preprocessing(**preprocessing), **fields)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"not a job that this program knows: {error}") from error
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether `text` can be written; an argument of other bytes comes with lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -10,6 +10,7 @@
 All names are relative to OUTPUT and use slashes.
 """
 
+import hashlib
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeVar
@@ -17,10 +18,14 @@ from typing import Any, Self, TypeVar
 from schemas import document
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
-from schemas.rows import SCHEMA_VERSION
 
 RUNS = "runs"
 LABELS = "labels"
+# Each document has a format of its own, and the rows' SCHEMA_VERSION is apart from all of them.
+SPEC_FORMAT = 1
+PLAN_FORMAT = 1
+FOOTER_FORMAT = 1
+RESULT_FORMAT = 1
 PART_KEY = b"bucketsight.part"
 """Key of a part's PartFooter in the Parquet file's metadata."""
 
@@ -85,14 +90,15 @@ class RunSpec:
     """ISO 8601 UTC, for readers; orders nothing."""
 
     def to_json(self) -> bytes:
-        """The document, with the job's two names beside it for readers."""
+        """The document, with the job's names beside it."""
         return document.dumps(
             {
-                "schema_version": self.job.schema_version,
+                "format_version": SPEC_FORMAT,
                 "run_id": self.run_id,
                 "job": self.job.to_json(),
                 "meaning_id": self.job.meaning_id(),
                 "fingerprint": self.job.fingerprint(),
+                "lineage": self.job.lineage(),
                 "claimant": self.claimant,
                 "code_version": self.code_version,
                 "created_at": self.created_at,
@@ -100,15 +106,31 @@ class RunSpec:
         )
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Raises UsageError for a document of another schema version."""
-        value = document.loads(data, "spec.json", SCHEMA_VERSION)
-        return _build(
-            cls,
-            "spec.json",
-            {key: value.get(key) for key in ("run_id", "claimant", "code_version", "created_at")}
-            | {"job": JobSpec.from_json(value.get("job") or {})},
-        )
+    def from_json(cls, data: bytes, place: str) -> Self:
+        """The spec that lies at `place`. Raises UsageError for one of another format."""
+        value = document.loads_format(data, place, SPEC_FORMAT)
+        names = ("run_id", "claimant", "code_version", "created_at")
+        fields = {name: value.get(name) for name in names}
+        try:
+            job = JobSpec.from_json(value.get("job") or {})
+        except UsageError as error:
+            raise UsageError(f"{place}: {error}") from error
+        return _build(cls, place, fields | {"job": job})
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNames:
+    """Whose run a `spec.json` of any format is: these two fields it has for ever."""
+
+    fingerprint: str
+    lineage: str
+
+    @classmethod
+    def from_json(cls, data: bytes, place: str) -> Self:
+        """Raises UsageError for what is no spec."""
+        value = document.loads(data, place)
+        names = value.keys() & {"fingerprint", "lineage"}
+        return _build(cls, place, {name: value[name] for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +155,28 @@ class Plan:
     shards: int
     shard_images: int
     """Images of a full shard; the first ones are smaller."""
+    device: str
+    """What replicas run on, `cpu` or `cuda`: like the batch size it may decide a label's words,
+    so that whoever resumes the run takes both from here."""
+    batch_size: int
     skipped: dict[str, int] = field(default_factory=dict)
     """Objects listed and not planned, counted by skip rule."""
-    schema_version: int = SCHEMA_VERSION
-
-    def digest(self) -> str:
-        """Hex SHA-256 of the document; parts carry it in their footers."""
-        return document.digest(asdict(self))
+    digest: str = ""
+    """Hex SHA-256 of plan.json as it is stored, whatever this program would write in its place;
+    parts carry it in their footers. Empty before the plan is stored."""
 
     def to_json(self) -> bytes:
-        return document.dumps(asdict(self))
+        value = asdict(self)
+        del value["digest"]
+        return document.dumps(value | {"format_version": PLAN_FORMAT})
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Raises UsageError for a document of another schema version."""
-        value = document.loads(data, "plan.json", SCHEMA_VERSION)
-        pages = tuple(_build(PlanPage, "plan.json", page) for page in value.pop("pages", ()))
-        return _build(cls, "plan.json", value | {"pages": pages})
+    def from_json(cls, data: bytes, place: str) -> Self:
+        """The plan that is stored at `place`. Raises UsageError for one of another format."""
+        value = document.loads_format(data, place, PLAN_FORMAT)
+        pages = tuple(_build(PlanPage, place, page) for page in value.pop("pages", ()))
+        digest = hashlib.sha256(data).hexdigest()
+        return _build(cls, place, value | {"pages": pages, "digest": digest})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +191,18 @@ class PartFooter:
     labelled: int
     failed: int
     failed_by_code: dict[str, int] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
 
     @property
     def items(self) -> int:
         return self.labelled + self.failed
 
     def to_json(self) -> bytes:
-        return document.dumps(asdict(self))
+        return document.dumps(asdict(self) | {"format_version": FOOTER_FORMAT})
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Raises UsageError for a footer of another schema version."""
-        return _build(
-            cls, "a part's footer", document.loads(data, "a part's footer", SCHEMA_VERSION)
-        )
+    def from_json(cls, data: bytes, place: str) -> Self:
+        """The footer of the part at `place`. Raises UsageError for one of another format."""
+        return _build(cls, place, document.loads_format(data, place, FOOTER_FORMAT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +211,6 @@ class PartRecord:
 
     name: str
     sha256: str
-    size_bytes: int
     footer: PartFooter
 
 
@@ -213,22 +236,21 @@ class Result:
     failed_by_code: dict[str, int]
     skipped: dict[str, int]
     parts: tuple[ResultPart, ...]
-    schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
-        return document.dumps(asdict(self))
+        return document.dumps(asdict(self) | {"format_version": RESULT_FORMAT})
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
-        """Raises UsageError for a document of another schema version."""
-        value = document.loads(data, "result.json", SCHEMA_VERSION)
-        parts = tuple(_build(ResultPart, "result.json", part) for part in value.pop("parts", ()))
-        return _build(cls, "result.json", value | {"parts": parts})
+    def from_json(cls, data: bytes, place: str) -> Self:
+        """The result that lies at `place`. Raises UsageError for one of another format."""
+        value = document.loads_format(data, place, RESULT_FORMAT)
+        parts = tuple(_build(ResultPart, place, part) for part in value.pop("parts", ()))
+        return _build(cls, place, value | {"parts": parts})
 
 
-def _build(kind: type[Document], name: str, fields: dict[str, Any]) -> Document:
+def _build(kind: type[Document], place: str, fields: dict[str, Any]) -> Document:
     """`kind(**fields)`, or a UsageError that says which document does not fit."""
     try:
         return kind(**fields)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} is not what this program writes: {error}") from error
+        raise UsageError(f"{place} is not what this program writes: {error}") from error

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from schemas.outcome import ErrorCode, ForeignPartError, RunFolderError
-from schemas.run import PartRecord, Plan, Result
+from schemas.run import PartRecord, Plan
 from tests.runs import job_spec, png, put, row, rows
-from workers.plan import Run, finish, freeze, load_shards, open_run
+from workers.plan import Run, finish, freeze, load_shards, open_run, read_result
 from workers.sink import commit_part
 from workers.store import fetch
 
@@ -18,7 +18,7 @@ def planned(store: str) -> tuple[Run, Plan]:
     for number in range(5):
         put(store, f"in/{number}.png", png())
     run = open_run(job_spec(f"{store}/in", f"{store}/out"))
-    return run, freeze(run, 2, "cpu")
+    return run, freeze(run, 2, "cpu", 8)
 
 
 def commit_all(run: Run, plan: Plan, skip: Any = ()) -> dict[int, PartRecord]:
@@ -28,7 +28,7 @@ def commit_all(run: Run, plan: Plan, skip: Any = ()) -> dict[int, PartRecord]:
         labels = rows(shard, run.spec.run_id)
         labels[0] = row(shard.images[0], run.spec.run_id, ErrorCode.TRUNCATED)
         records[shard.index] = commit_part(
-            run.output, run.spec.run_id, plan.digest(), shard, labels, "caption", "a"
+            run.output, run.spec.run_id, plan.digest, shard, labels, "caption", "a"
         )
     return records
 
@@ -42,7 +42,7 @@ def test_the_result_adds_up(store: str) -> None:
     assert result.failed_by_code == {"truncated": 3}
     for part in result.parts:
         assert hashlib.sha256(fetch(f"{run.output}/{part.name}")).hexdigest() == part.sha256
-    assert Result.from_json(fetch(f"{run.output}/{run.names.result}")) == result
+    assert read_result(run) == result
 
 
 def test_parts_of_earlier_drivers_are_read(store: str) -> None:

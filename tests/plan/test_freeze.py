@@ -29,7 +29,7 @@ def claimed(store: str, images: int = 10) -> Run:
 def test_the_plan_is_the_listing_sorted_and_cut(store: str) -> None:
     """Every image once, in the order of the ids, with its version; the others counted by rule."""
     run = claimed(store)
-    plan = freeze(run, 4, "cpu")
+    plan = freeze(run, 4, "cpu", 8)
     shards = list(load_shards(run, plan))
     ids = [image.item_id for shard in shards for image in shard.images]
     assert ids == sorted(ids)
@@ -43,12 +43,13 @@ def test_the_plan_is_the_listing_sorted_and_cut(store: str) -> None:
 def test_a_plan_is_read_and_not_made_again(store: str) -> None:
     """Later drivers take the frozen plan: a changed INPUT and other flags change nothing."""
     run = claimed(store)
-    plan = freeze(run, 4, "cpu")
+    plan = freeze(run, 4, "cpu", 8)
     put(store, "in/new.png", png())
-    assert freeze(run, 1, "cuda") == plan == read_plan(run)
+    assert freeze(run, 1, "cuda", 32) == plan == read_plan(run)
+    assert (plan.device, plan.batch_size) == ("cpu", 8)
     filesystem, path = fsspec.url_to_fs(f"{store}/in")
     filesystem.rm(path, recursive=True)
-    assert freeze(run, None, "cpu") == plan
+    assert freeze(run, None, "cpu", 8) == plan
 
 
 def test_drivers_that_plan_together_take_one_plan(store: str) -> None:
@@ -58,7 +59,7 @@ def test_drivers_that_plan_together_take_one_plan(store: str) -> None:
 
     def plan() -> Plan:
         barrier.wait()
-        return freeze(run, 2, "cpu")
+        return freeze(run, 2, "cpu", 8)
 
     def grow() -> None:
         barrier.wait()
@@ -66,8 +67,9 @@ def test_drivers_that_plan_together_take_one_plan(store: str) -> None:
             put(store, f"in/9/{number}.png", png())
 
     with ThreadPoolExecutor(3) as pool:
-        pool.submit(grow)
+        growth = pool.submit(grow)
         plans = [future.result() for future in [pool.submit(plan), pool.submit(plan)]]
+        growth.result()
     assert plans[0] == plans[1] == read_plan(run)
     shards = list(load_shards(run, plans[0]))
     assert sum(map(len, shards)) == plans[0].items >= 10
@@ -81,7 +83,7 @@ def test_an_input_that_emptied_is_bad_usage(folder: str) -> None:
     filesystem.rm(path, recursive=True)
     put(folder, "in/notes.txt", b"x")
     with pytest.raises(UsageError, match="holds no image"):
-        freeze(run, None, "cpu")
+        freeze(run, None, "cpu", 8)
     assert read_plan(run) is None
 
 
@@ -89,7 +91,7 @@ def test_skipped_shards_are_not_given(store: str, monkeypatch: pytest.MonkeyPatc
     """Owed is the plan less what is committed; a page that owes nothing is not even read."""
     monkeypatch.setattr(plan_pages, "PAGE_IMAGES", 4)
     run = claimed(store)
-    plan = freeze(run, 2, "cpu")
+    plan = freeze(run, 2, "cpu", 8)
     assert [page.shards for page in plan.pages] == [2, 2, 1]
     assert [shard.index for shard in load_shards(run, plan, skip={0, 3})] == [1, 2, 4]
     filesystem, path = fsspec.url_to_fs(f"{store}/out/{plan.pages[0].name}")
@@ -103,7 +105,7 @@ def test_skipped_shards_are_not_given(store: str, monkeypatch: pytest.MonkeyPatc
 def test_an_altered_page_is_refused(folder: str, damage: bytes) -> None:
     """A page whose bytes are not those of the plan's digest gives no shard."""
     run = claimed(folder)
-    plan = freeze(run, 4, "cpu")
+    plan = freeze(run, 4, "cpu", 8)
     put(f"{folder}/out", plan.pages[0].name, damage)
     with pytest.raises(DamagedPlanError, match="altered"):
         list(load_shards(run, plan))
@@ -135,7 +137,7 @@ def test_output_inside_input_is_never_labelled(tmp_path: Path) -> None:
     put(str(tmp_path), "a.png", png())
     job = job_spec(str(tmp_path), str(tmp_path / "out"))
     put(str(tmp_path / "out"), "thumbnail.png", png())
-    first = freeze(open_run(job), None, "cpu")
-    second = freeze(open_run(job, new_run=True), None, "cpu")
+    first = freeze(open_run(job), None, "cpu", 8)
+    second = freeze(open_run(job, new_run=True), None, "cpu", 8)
     assert first.items == second.items == 1
     assert second.skipped["under_output"] > first.skipped["under_output"] >= 2

@@ -39,6 +39,15 @@ def test_places_and_schema_make_another_job_of_the_same_meaning(change: dict[str
     assert replace(job_spec(), **change).fingerprint() != job_spec().fingerprint()
 
 
+def test_versions_of_one_job_share_its_lineage() -> None:
+    """SEMANTICS and the rows' schema leave the lineage alone, and all else changes it."""
+    for change in ({"semantics": 2}, {"schema_version": 2}):
+        assert replace(job_spec(), **change).lineage() == job_spec().lineage()
+    for change in ({"input": "/other"}, {"output": "/other"}, *MEANINGS[:-1]):
+        assert replace(job_spec(), **change).lineage() != job_spec().lineage()
+    assert job_spec().lineage() == "460ac40e3da9f4d7"
+
+
 def test_a_model_renamed_is_the_same_model() -> None:
     """The digest is the model's identity, its name is not."""
     assert job_spec(model_id="copy").fingerprint() == job_spec().fingerprint()
@@ -82,3 +91,12 @@ def test_a_prompt_holds_the_image_once(prompt: str) -> None:
     """A prompt with no or two places for the image is refused."""
     with pytest.raises(PromptError):
         job_spec(prompt=prompt)
+
+
+@pytest.mark.parametrize("name", ["prompt", "input", "output", "model_id"])
+def test_text_that_cannot_be_written_is_refused(name: str) -> None:
+    """An argument of bytes that are no UTF-8 is bad usage, and the sentence can be printed."""
+    text = "<ImageHere> " + b"\xff".decode(errors="surrogateescape")
+    with pytest.raises(UsageError, match="not UTF-8") as caught:
+        replace(job_spec(), **{name: text})
+    str(caught.value).encode()

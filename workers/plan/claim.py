@@ -1,20 +1,19 @@
 """Which run a driver works on: the one that its job left unfinished, or the next ordinal."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
 
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
-from schemas.run import RUNS, RunNames, RunSpec
+from schemas.run import RUNS, ClaimNames, RunNames, RunSpec
 from schemas.uri import join
 from schemas.version import code_version
-from workers.plan.asking import ask
 from workers.sink import commit, probe
 from workers.source import check_input
-from workers.store import PATIENCE, Patience, entry_at, fetch, folders
+from workers.store import PATIENCE, Patience, ask, entry_at, fetch, folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +21,6 @@ class Run:
     """A claimed ordinal of an OUTPUT."""
 
     spec: RunSpec
-    joined: bool
-    """Claimed earlier, by a driver that died or still works."""
     finished: bool
 
     @property
@@ -40,7 +37,8 @@ def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE)
 
     A fresh claim looks into INPUT first, so that nothing is written for one that holds no image,
     and probes an OUTPUT without runs. Raises UsageError for these, for an OUTPUT that may not be
-    written, and for an unfinished run of this job under other SEMANTICS or another schema.
+    written, and for an unfinished run of this job under other SEMANTICS or another schema. Runs of
+    other jobs, and finished ones of other versions of this job, are history and not looked into.
     """
     ordinals = _ordinals(job.output, patience)
     if not new_run:
@@ -58,11 +56,15 @@ def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE)
 def read_spec(output: str, ordinal: int, patience: Patience = PATIENCE) -> RunSpec | None:
     """`spec.json` of the run, or None: nobody claimed it. Raises UsageError, StoreError."""
     place = join(output, RunNames(ordinal).spec)
+    data = _fetch_spec(place, patience)
+    return None if data is None else RunSpec.from_json(data, place)
+
+
+def _fetch_spec(place: str, patience: Patience) -> bytes | None:
     try:
-        data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
+        return ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
     except FileNotFoundError:
         return None
-    return RunSpec.from_json(data)
 
 
 def _ordinals(output: str, patience: Patience) -> list[int]:
@@ -72,22 +74,24 @@ def _ordinals(output: str, patience: Patience) -> list[int]:
 
 def _run_of(job: JobSpec, ordinal: int, patience: Patience) -> Run | None:
     """The run, if it is of this job."""
-    spec = read_spec(job.output, ordinal, patience)
-    if spec is None:
+    names = RunNames(ordinal)
+    place = join(job.output, names.spec)
+    data = _fetch_spec(place, patience)
+    if data is None:
         return None
-    same_code = replace(spec.job, semantics=job.semantics, schema_version=job.schema_version)
-    if same_code.fingerprint() != job.fingerprint():
+    claim = ClaimNames.from_json(data, place)
+    if claim.lineage != job.lineage():
         return None
-    place = join(job.output, RunNames(ordinal).result)
-    finished = ask(place, lambda _: entry_at(place), patience) is not None
-    if spec.job.fingerprint() == job.fingerprint():
-        return Run(spec, joined=True, finished=finished)
+    result = join(job.output, names.result)
+    finished = ask(result, lambda _: entry_at(result), patience) is not None
+    if claim.fingerprint == job.fingerprint():
+        return Run(RunSpec.from_json(data, place), finished=finished)
     if finished:
         return None
     raise UsageError(
-        f"run {spec.run_id} of this job is unfinished and was started under semantics "
-        f"{spec.job.semantics}, this program has {job.semantics}: finish it with the program that "
-        "started it, or leave it and start afresh with --new-run"
+        f"run {names.run_id} of this job is unfinished and was started by a program of other "
+        "semantics or another schema: finish it with the program that started it, or leave it and "
+        "start afresh with --new-run"
     )
 
 
@@ -104,7 +108,7 @@ def _claim(job: JobSpec, first: int, new_run: bool, patience: Patience) -> Run:
         )
         winner = commit(job.output, names.spec, spec.to_json(), patience)
         if winner == spec.to_json():
-            return Run(spec, joined=False, finished=False)
+            return Run(spec, finished=False)
         if not new_run:
             run = _run_of(job, ordinal, patience)
             if run is not None:

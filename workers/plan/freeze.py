@@ -7,26 +7,34 @@ from schemas.image import ImageRef
 from schemas.outcome import UsageError
 from schemas.run import Plan
 from schemas.uri import join
-from workers.plan.asking import ask
 from workers.plan.claim import Run
 from workers.plan.cut import cut, shard_sizes
 from workers.plan.pages import encode_page, group_pages
 from workers.sink import commit
 from workers.source import list_images, no_images
-from workers.store import PATIENCE, Patience, fetch
+from workers.store import PATIENCE, Patience, ask, fetch
 
 
-def freeze(run: Run, shard_images: int | None, device: str, patience: Patience = PATIENCE) -> Plan:
+def freeze(
+    run: Run,
+    shard_images: int | None,
+    device: str,
+    batch_size: int,
+    patience: Patience = PATIENCE,
+) -> Plan:
     """The plan of `run`: the one that is there, else INPUT as listed now.
 
-    Of drivers that plan at the same time one wins, and all go on with its plan. `shard_images` and
-    `device` matter to a new plan only. Raises UsageError for an INPUT without images, StoreError.
+    Of drivers that plan at the same time one wins, and all go on with its plan. `shard_images`,
+    `device` and `batch_size` matter to a new plan only, and stand in it for those who go on with
+    it. Raises UsageError for an INPUT without images, StoreError.
     """
     plan = read_plan(run, patience)
     if plan is not None:
         return plan
     images, skipped = _listing(run)
-    small, full = shard_sizes(len(images), shard_images, run.spec.job.model_id, device)
+    small, full = shard_sizes(
+        len(images), shard_images, run.spec.job.preprocessing.image_size, device
+    )
     attempt = uuid4().hex
     pages = []
     for index, shards in enumerate(group_pages(cut(images, small, full))):
@@ -40,9 +48,12 @@ def freeze(run: Run, shard_images: int | None, device: str, patience: Patience =
         items=len(images),
         shards=sum(page.shards for page in pages),
         shard_images=full,
+        device=device,
+        batch_size=batch_size,
         skipped=dict(skipped),
     )
-    return Plan.from_json(commit(run.output, run.names.plan, plan.to_json(), patience))
+    stored = commit(run.output, run.names.plan, plan.to_json(), patience)
+    return Plan.from_json(stored, join(run.output, run.names.plan))
 
 
 def read_plan(run: Run, patience: Patience = PATIENCE) -> Plan | None:
@@ -52,7 +63,7 @@ def read_plan(run: Run, patience: Patience = PATIENCE) -> Plan | None:
         data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
     except FileNotFoundError:
         return None
-    return Plan.from_json(data)
+    return Plan.from_json(data, place)
 
 
 def _listing(run: Run) -> tuple[list[ImageRef], Counter[str]]:

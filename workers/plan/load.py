@@ -7,10 +7,9 @@ from schemas.image import Shard
 from schemas.outcome import DamagedPlanError
 from schemas.run import Plan, PlanPage
 from schemas.uri import join
-from workers.plan.asking import ask
 from workers.plan.claim import Run
 from workers.plan.pages import decode_page
-from workers.store import PATIENCE, Patience, fetch
+from workers.store import PATIENCE, Patience, ask, fetch
 
 
 def load_shards(

@@ -4,20 +4,20 @@ The answer is told by exception type and HTTP status, never by message. After a 
 may be one's own doing, so whoever wants to know who won reads what is there: `commit`.
 """
 
-import errno
 from enum import Enum
 from typing import Any
 
 from fsspec.asyn import sync
 
-from schemas.outcome import BucketsightError, StoreError, UsageError
+from schemas.outcome import UsageError
 from schemas.uri import is_local, join
 from workers.sink.disk import create_on_disk
 from workers.store import (
     PATIENCE,
     Patience,
+    as_ours,
+    ask,
     client_errors,
-    credential_errors,
     fetch,
     filesystem,
     http_status,
@@ -27,6 +27,8 @@ from workers.store import (
 
 CREATING = frozenset({"file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 """Schemes whose stores can create exclusively."""
+
+WRITTEN = "written"
 
 
 class Answer(Enum):
@@ -51,7 +53,7 @@ def create(output: str, name: str, data: bytes, seconds: float | None = None) ->
         try:
             return Answer.CREATED if create_on_disk(output, name, data) else Answer.TAKEN
         except OSError as error:
-            raise _refusal(uri, error) from error
+            raise as_ours(uri, error, WRITTEN) from error
     try:
         _create_in_store(uri, data, seconds)
         return Answer.CREATED
@@ -62,7 +64,7 @@ def create(output: str, name: str, data: bytes, seconds: float | None = None) ->
             return Answer.TAKEN
         if is_transient(error):
             return Answer.UNKNOWN
-        raise _refusal(uri, error) from error
+        raise as_ours(uri, error, WRITTEN) from error
 
 
 def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -> bytes:
@@ -79,24 +81,9 @@ def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -
         except FileNotFoundError as error:
             raise TimeoutError("the store did not answer") from error
 
-    try:
-        return patience(attempt)
-    except client_errors() as error:
-        raise StoreError(f"{join(output, name)} cannot be written now: {error}") from error
+    return ask(join(output, name), attempt, patience, WRITTEN)
 
 
 def _create_in_store(uri: str, data: bytes, seconds: float | None) -> None:
     store: Any = filesystem(uri)
     sync(store.loop, store._pipe_file, uri, data, mode="create", timeout=seconds)
-
-
-def _refusal(uri: str, error: BaseException) -> BucketsightError:
-    """What to tell of a store that will not write `uri`, now or ever."""
-    code = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, (PermissionError, *credential_errors())) or code == errno.EROFS:
-        return UsageError(f"no permission to write {uri}: {error}")
-    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        return UsageError(f"{uri} cannot be written: no such bucket or folder: {error}")
-    if http_status(error) == 501:
-        return UsageError(f"{uri}: this store cannot create files exclusively")
-    return StoreError(f"{uri} cannot be written: {error}")

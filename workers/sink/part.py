@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.image import Shard
-from schemas.outcome import ForeignPartError, Status, StoreError
+from schemas.outcome import ForeignPartError, RunFolderError, Status
 from schemas.rows import row_schema
 from schemas.run import PART_KEY, PartFooter, PartRecord, RunNames, shard_of
 from schemas.uri import join
 from workers.sink.create import commit
-from workers.store import PATIENCE, Patience, client_errors, fetch, list_pages
+from workers.store import PATIENCE, Patience, ask, fetch, list_pages
 
 
 def commit_part(
@@ -46,7 +46,7 @@ def commit_part(
         failed_by_code={str(code): count for code, count in failed.items()},
     )
     name = RunNames(int(run_id)).part(shard.index)
-    record = _record(name, commit(output, name, encode_part(rows, task, footer), patience))
+    record = _record(output, name, commit(output, name, encode_part(rows, task, footer), patience))
     _require_ours(record, run_id, plan_digest, shard.index)
     return record
 
@@ -67,18 +67,23 @@ def encode_part(rows: Sequence[Mapping[str, Any]], task: str, footer: PartFooter
     return bytes(buffer.getvalue())
 
 
-def committed(output: str, run_id: str) -> set[int]:
-    """The shards whose parts exist now. Raises StoreError."""
-    folder = join(output, RunNames(int(run_id)).labels) + "/"
-    found: set[int] = set()
+def committed(output: str, run_id: str, patience: Patience = PATIENCE) -> set[int]:
+    """The shards whose parts exist now: files of just the names that `commit_part` gives.
+
+    Raises UsageError where OUTPUT may not be listed, StoreError.
+    """
+    names = RunNames(int(run_id))
+    folder = join(output, names.labels) + "/"
+
+    def request(seconds: float) -> set[int]:
+        uris = {entry.uri for page in list_pages(folder) for entry in page}
+        shards = {shard for uri in uris if (shard := shard_of(uri)) is not None}
+        return {shard for shard in shards if join(output, names.part(shard)) in uris}
+
     try:
-        for page in list_pages(folder):
-            found.update(shard for entry in page if (shard := shard_of(entry.uri)) is not None)
+        return ask(folder, request, patience, "listed")
     except FileNotFoundError:
         return set()
-    except client_errors() as error:
-        raise StoreError(f"{folder} cannot be listed now: {error}") from error
-    return found
 
 
 def read_part(
@@ -86,25 +91,28 @@ def read_part(
 ) -> PartRecord:
     """The committed part of `shard`, read whole.
 
-    Raises ForeignPartError where it is not of this plan, and StoreError where it cannot be read.
+    Raises ForeignPartError where it is not of this plan, RunFolderError where it is gone,
+    UsageError where it may not be read, StoreError.
     """
     name = RunNames(int(run_id)).part(shard)
+    place = join(output, name)
     try:
-        data = patience(lambda seconds: fetch(join(output, name), seconds=seconds))
-    except client_errors() as error:
-        raise StoreError(f"{join(output, name)} cannot be read: {error}") from error
-    record = _record(name, data)
+        data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{place} was there and is gone") from error
+    record = _record(output, name, data)
     _require_ours(record, run_id, plan_digest, shard)
     return record
 
 
-def _record(name: str, data: bytes) -> PartRecord:
+def _record(output: str, name: str, data: bytes) -> PartRecord:
+    place = join(output, name)
     try:
         metadata = pq.read_metadata(pa.BufferReader(data)).metadata or {}
-        footer = PartFooter.from_json(metadata[PART_KEY])
+        footer = PartFooter.from_json(metadata[PART_KEY], place)
     except (pa.ArrowException, KeyError) as error:
-        raise ForeignPartError(f"{name} is there and was not written by this program") from error
-    return PartRecord(name, hashlib.sha256(data).hexdigest(), len(data), footer)
+        raise ForeignPartError(f"{place} is there and was not written by this program") from error
+    return PartRecord(name, hashlib.sha256(data).hexdigest(), footer)
 
 
 def _require_ours(record: PartRecord, run_id: str, plan_digest: str, shard: int) -> None:

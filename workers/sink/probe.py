@@ -8,7 +8,7 @@ from schemas.outcome import StoreError, UsageError
 from schemas.run import RUNS
 from schemas.uri import join
 from workers.sink.create import Answer, create
-from workers.store import client_errors, fetch, filesystem
+from workers.store import client_errors, client_errors_as_ours, fetch, filesystem
 
 WRITERS = 3
 ROUNDS = 2
@@ -25,12 +25,15 @@ def probe(output: str) -> None:
             )
             contents.append(b"late")
             answers.append(create(output, name, b"late"))
+            place = join(output, name)
             try:
-                _judge(output, answers, contents, fetch(join(output, name)))
-            except client_errors() as error:
+                with client_errors_as_ours(place):
+                    found = fetch(place)
+            except FileNotFoundError as error:
                 raise StoreError(f"{output} does not give back what it took: {error}") from error
+            _judge(output, answers, contents, found)
             with suppress(*client_errors()):  # a leftover harms nobody
-                filesystem(output).rm_file(join(output, name))
+                filesystem(output).rm_file(place)
 
 
 def _judge(output: str, answers: list[Answer], contents: list[bytes], found: bytes) -> None:

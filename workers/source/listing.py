@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from schemas.image import ImageRef
-from schemas.outcome import StoreError, UsageError
+from schemas.outcome import UsageError
 from schemas.uri import canonical, is_local
 from workers.source.selection import Selection, folder_selection, glob_selection, has_wildcard
-from workers.store import Entry, client_errors, credential_errors, entry_at, list_pages
+from workers.store import Entry, client_errors_as_ours, entry_at, list_pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,10 @@ def list_images(input: str, output: str) -> Iterator[Page]:
     """
     input, output = canonical(input), canonical(output)
     try:
-        yield from _pages(input, output)
+        with client_errors_as_ours(input, "listed"):
+            yield from _pages(input, output)
     except FileNotFoundError as error:
         raise UsageError(_missing(input)) from error
-    except PermissionError as error:
-        raise UsageError(f"no permission to list {input}") from error
-    except NotADirectoryError as error:
-        raise UsageError(f"{input}: a file stands where a folder is named") from error
-    except credential_errors() as error:
-        raise UsageError(f"{input}: the store wants credentials, and none were found") from error
-    except client_errors() as error:
-        raise StoreError(f"{input} cannot be listed now: {error}") from error
 
 
 def check_input(input: str, output: str) -> None:

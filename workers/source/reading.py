@@ -6,14 +6,23 @@ from schemas.outcome import (
     NotFoundError,
     ReadFailedError,
 )
-from workers.store import PATIENCE, Patience, client_errors, fetch, http_status
+from workers.store import (
+    PATIENCE,
+    Patience,
+    as_ours,
+    client_errors,
+    credential_errors,
+    fetch,
+    http_status,
+)
 
 
 def read(image: ImageRef, patience: Patience = PATIENCE) -> bytes:
     """The bytes of `image`, of just the version that was planned.
 
     What may pass is tried again under `patience`'s one deadline. Raises NotFoundError,
-    ForbiddenError, ChangedSincePlanError or ReadFailedError.
+    ForbiddenError, ChangedSincePlanError or ReadFailedError, and UsageError
+    where this machine has no credentials to show: that is no fault of the item.
     """
     try:
         return patience(lambda seconds: fetch(image.uri, image.input_digest, seconds))
@@ -21,6 +30,8 @@ def read(image: ImageRef, patience: Patience = PATIENCE) -> bytes:
         raise NotFoundError(f"{image.uri} is gone since the plan") from error
     except PermissionError as error:
         raise ForbiddenError(f"{image.uri}: no permission to read it ({error})") from error
+    except credential_errors() as error:
+        raise as_ours(image.uri, error) from error
     except client_errors() as error:
         raise _by_status(image.uri, error) from error
 

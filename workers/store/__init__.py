@@ -7,6 +7,7 @@ from workers.store.access import (
     http_status,
     scheme_of,
 )
+from workers.store.asking import as_ours, ask, client_errors_as_ours
 from workers.store.fetch import fetch
 from workers.store.listing import Entry, entry_at, folders, list_pages
 from workers.store.patience import PATIENCE, Patience, is_transient
@@ -15,7 +16,10 @@ __all__ = [
     "PATIENCE",
     "Entry",
     "Patience",
+    "as_ours",
+    "ask",
     "client_errors",
+    "client_errors_as_ours",
     "credential_errors",
     "entry_at",
     "fetch",

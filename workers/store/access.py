@@ -1,5 +1,6 @@
 """How a store is reached, and what its clients raise."""
 
+import inspect
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +34,15 @@ _CLIENT_ERRORS = (
 _CREDENTIAL_ERRORS = (
     ("botocore.exceptions", "NoCredentialsError"),
     ("botocore.exceptions", "PartialCredentialsError"),
+    ("botocore.exceptions", "SSOError"),
+    ("botocore.exceptions", "TokenRetrievalError"),
     ("google.auth.exceptions", "DefaultCredentialsError"),
+)
+_REQUEST_ERRORS = (
+    ("botocore.exceptions", "ParamValidationError"),
+    ("botocore.exceptions", "ProfileNotFound"),
+    ("botocore.exceptions", "ConfigNotFound"),
+    ("botocore.exceptions", "ConfigParseError"),
 )
 
 
@@ -45,19 +54,49 @@ def scheme_of(uri: str) -> str:
 def filesystem(uri: str) -> Any:
     """The fsspec filesystem of `uri`, without its cache of listings.
 
-    Raises UsageError for a scheme that nothing here knows, or whose package is not installed.
+    Raises UsageError for a scheme that nothing here knows, or whose package is not installed, and
+    for settings with which the store's client cannot be made.
     """
     scheme = scheme_of(uri)
     if scheme == "file":
         return LocalFileSystem()
+    kind = _kind_of_store(uri, scheme)
+    if _wants_more_than_a_uri(kind):
+        raise UsageError(
+            f"{uri}: a {scheme}:// store cannot be reached by its URI alone; copy the files to a "
+            "disk, S3, GCS or Azure"
+        )
     try:
-        return fsspec.filesystem(scheme, use_listings_cache=False)
+        store = kind(use_listings_cache=False)
+        if scheme in ("s3", "s3a"):
+            store.connect()  # once; it looks at the environment and asks nothing of the network
+    except _settings_errors() as error:
+        raise UsageError(
+            f"{uri}: no client can be made with these settings: {error} (an endpoint is a whole "
+            "URL, such as http://localhost:8333)"
+        ) from error
+    return store
+
+
+def _kind_of_store(uri: str, scheme: str) -> Any:
+    """The class of fsspec's filesystem."""
+    try:
+        return fsspec.get_filesystem_class(scheme)
     except ImportError as error:
         package = PACKAGES.get(scheme)
         cure = f"pip install {package}" if package else str(error)
         raise UsageError(f"{scheme}:// needs a package that is not installed: {cure}") from error
     except ValueError as error:
         raise UsageError(f"{uri}: no such kind of store as {scheme}://") from error
+
+
+def _wants_more_than_a_uri(kind: Any) -> bool:
+    """Whether a filesystem of this class needs a host, a repository and their like."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # without self
+    return any(
+        one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        for one in parameters
+    )
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
@@ -74,6 +113,17 @@ def client_errors() -> tuple[type[BaseException], ...]:
 def credential_errors() -> tuple[type[BaseException], ...]:
     """What they raise where they find no credentials to show; some of `client_errors`."""
     return _imported(_CREDENTIAL_ERRORS)
+
+
+def request_errors() -> tuple[type[BaseException], ...]:
+    """What they raise instead of asking: a name that no bucket can have, a profile that is not
+    there. Some of `client_errors`.
+    """
+    return _imported(_REQUEST_ERRORS)
+
+
+def _settings_errors() -> tuple[type[BaseException], ...]:
+    return (ValueError, *request_errors())
 
 
 def _imported(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], ...]:

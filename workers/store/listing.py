@@ -1,5 +1,6 @@
 """What lies under a place, page by page, with the version of each object."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -133,24 +134,29 @@ def _walk(root: str) -> Iterator[Entry]:
 
 def _local_entry(item: os.DirEntry[str]) -> Entry | None:
     """None for a file that is gone already."""
-    if not item.is_file():
-        return Entry(item.path, None, "", is_file=False)
     try:
+        if not item.is_file():
+            return Entry(item.path, None, "", is_file=False)
         stat = item.stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # links that lead to each other lead to no file
+            raise
+        return Entry(item.path, None, "", is_file=False)
     return Entry(item.path, stat.st_size, local_version(stat))
 
 
 def _folder_pages(place: str) -> Iterator[list[Entry]]:
     store = filesystem(place)
-    waiting = [canonical(place)]
+    root = canonical(place)
+    stem = store._strip_protocol(root).rstrip("/")  # as the store's own names begin
+    waiting = [root]
     while waiting:
         folder = waiting.pop()
         page = []
         for info in store.ls(folder, detail=True):
-            name = info["name"].lstrip("/")
-            uri = name if "://" in name else f"{scheme_of(place)}://{name}"
+            uri = root + info["name"].removeprefix(stem)
             if info["type"] == "directory":
                 waiting.append(uri)
             elif uri != folder:  # a file, asked to list itself, does

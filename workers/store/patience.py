@@ -1,5 +1,6 @@
 """How long a store may take, whatever is retried below."""
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import TypeVar
 
 import tenacity
 
-from workers.store.access import client_errors, credential_errors, http_status
+from workers.store.access import client_errors, credential_errors, http_status, request_errors
 
 Answer = TypeVar("Answer")
 
@@ -20,20 +21,43 @@ FINAL = (
 )
 """Answers that a second question would not change."""
 
+TRANSIENT_ERRNOS = frozenset(
+    {
+        errno.EINTR,
+        errno.EAGAIN,
+        errno.EIO,
+        errno.EBUSY,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENOBUFS,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
+"""What passes of that which a system call fails with and Python has no exception of its own for."""
+
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 """Statuses below 500 that ask for patience."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later, told by type and HTTP status alone."""
-    if isinstance(error, (*FINAL, *credential_errors())):
+    """Whether the same request may succeed later, told by type, HTTP status and errno alone."""
+    if isinstance(error, (*FINAL, *credential_errors(), *request_errors())):
         return False
     if isinstance(error, TimeoutError):
         return True
     if not isinstance(error, client_errors()):
         return False
     status = http_status(error)
-    return status is None or status in TRANSIENT_STATUS or (status >= 500 and status != 501)
+    if status is not None:
+        return status in TRANSIENT_STATUS or (status >= 500 and status != 501)
+    if type(error) is OSError and error.errno is not None:
+        return error.errno in TRANSIENT_ERRNOS
+    return True
 
 
 @dataclass(frozen=True, slots=True)
