@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from schemas.outcome import NotAnImageError, TruncatedError
+from schemas.outcome import NotAnImageError, TruncatedError, UsageError
 from workers.images import decode
 from workers.training.corpus.demo import write_demo
 from workers.training.corpus.photos import CLASSES
@@ -97,6 +97,25 @@ def test_the_bundled_demo_is_attributed_and_small() -> None:
     assert all(len(row) == 5 and row[4] for row in rows)
     assert 30 <= len(files) <= 60
     assert sum(files.values()) < 1_500_000
+
+
+@pytest.mark.parametrize("folder", ["examples", "workers/training/corpus"])
+def test_a_licence_that_is_named_can_be_read(folder: str) -> None:
+    """Every licence in a list of attributions has the address of its text below the table."""
+    text = (EXAMPLES.parent / folder / "ATTRIBUTIONS.md").read_text()
+    table = "".join(line for line in text.splitlines(keepends=True) if line.startswith("| "))
+    named = set(re.findall(r"\bMIT\b|\bISC\b|\b(?:CC-BY|CC0|Apache|Unicode)-\d\.\d(?:-US)?", table))
+    assert len(named) > 3
+    assert named <= set(re.findall(r"^\* (\S+): <https://\S+>$", text, re.MULTILINE))
+
+
+def test_a_folder_with_other_files_stays_as_it_is(corpus: Path, tmp_path: Path) -> None:
+    """A folder that holds anything but an earlier demo is refused, and nothing in it is deleted."""
+    (tmp_path / "img_001.png").write_bytes(b"of an earlier demo")
+    (tmp_path / "holiday.png").write_bytes(b"not ours")
+    with pytest.raises(UsageError, match=r"holiday\.png is none of the demo's files"):
+        write_demo(corpus, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_every_bundled_picture_is_whole_but_two() -> None:

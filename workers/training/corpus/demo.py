@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from schemas.outcome import UsageError
 from workers.training.corpus import packages
 from workers.training.corpus.photos import CLASSES
 
 UNSEEN_STYLE, CLIPART, FURNITURE = 18, 10, 4
 _ENDINGS = ("png", "jpg", "png", "webp", "gif", "jpg", "png")
+_OWN_NAME = re.compile(r"img_\d{3}\.\w+|not-an-image\.jpg")
 _ORIENTATION = 0x0112
 _ROTATED_QUARTER = 6  # EXIF: to be turned a quarter clockwise to stand upright
 
@@ -44,10 +47,11 @@ def write_demo(corpus: Path, folder: Path) -> int:
 
     The pictures of the kinds take turns and the file names are numbers, so that nothing but the
     pixels says what a file shows. One JPEG is cut short and one file is no image at all.
+
+    Raises:
+        UsageError: `folder` holds other files than an earlier demo's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
+    _empty(folder)
     rows = pq.read_table(corpus / "drawings.parquet").to_pylist()
     concepts = _common_concepts(rows)
     unseen = list(_unseen_style(corpus, concepts))
@@ -63,8 +67,21 @@ def write_demo(corpus: Path, folder: Path) -> int:
         (folder / name).write_bytes(content)
         lines.append(_line(name, picture))
     lines += _broken(folder, pictures[0], len(pictures) + 1)
-    (folder.parent / "ATTRIBUTIONS.md").write_text(_HEADER + "".join(lines), encoding="utf-8")
+    (folder.parent / "ATTRIBUTIONS.md").write_text(
+        _HEADER + "".join(lines) + _FOOTER, encoding="utf-8"
+    )
     return len(lines)
+
+
+def _empty(folder: Path) -> None:
+    """Makes the folder; takes an earlier demo's files away, and nobody else's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = list(folder.iterdir())
+    for old in files:
+        if not _OWN_NAME.fullmatch(old.name):
+            raise UsageError(f"{old} is none of the demo's files; name a folder that is new")
+    for old in files:
+        old.unlink()
 
 
 def _common_concepts(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -183,4 +200,13 @@ the package says ISC, which is its packager's statement.
 
 | file | shows | source | author | licence |
 |---|---|---|---|---|
+"""
+_FOOTER = """
+The licences' texts:
+
+* Apache-2.0: <https://www.apache.org/licenses/LICENSE-2.0>
+* CC0-1.0: <https://creativecommons.org/publicdomain/zero/1.0/>
+* CC-BY-3.0: <https://creativecommons.org/licenses/by/3.0/>
+* CC-BY-3.0-US: <https://creativecommons.org/licenses/by/3.0/us/>
+* ISC: <https://spdx.org/licenses/ISC.html>
 """
