@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -141,6 +142,17 @@ def test_a_disk_that_may_not_be_written_is_bad_usage(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UsageError, match=r"no permission|may only be read"):
         create(str(tmp_path), "labels/a", b"x")
+
+
+def test_an_output_over_two_disks_is_bad_usage(tmp_path: Path) -> None:
+    """labels/ on another disk than runs/ cannot be linked to, and that is said with its cure."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("this machine has no second file system at hand")
+    with TemporaryDirectory(dir=other) as elsewhere:
+        (tmp_path / "labels").symlink_to(elsewhere)
+        with pytest.raises(UsageError, match="keep it on one"):
+            commit(str(tmp_path), "labels/a", b"x", patience())
 
 
 def test_a_file_where_a_folder_should_be_is_bad_usage(tmp_path: Path) -> None:

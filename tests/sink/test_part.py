@@ -12,11 +12,13 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
 from schemas.image import Shard
-from schemas.outcome import ErrorCode, ForeignPartError
+from schemas.outcome import ErrorCode, ForeignPartError, UsageError
 from schemas.rows import SCHEMA_VERSION_KEY, row_schema
 from schemas.run import PartRecord, RunNames
+from tests.clock import patience
 from tests.runs import put, refs, row, rows
 from workers.sink import commit_part, committed, read_part
 from workers.store import fetch
@@ -130,6 +132,24 @@ def test_rows_that_are_not_the_shards_are_never_written(
     with pytest.raises(AssertionError):
         commit_part(str(tmp_path), RUN, PLAN, shard(), given, "caption", "a")
     assert committed(str(tmp_path), RUN) == set()
+
+
+def test_a_listing_of_parts_is_patient(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passing failure of the store does not end the run; refused credentials do, as usage."""
+    write(bucket, shard())
+    real, failures = s3fs.S3FileSystem._call_s3, [ConnectionResetError(), TimeoutError()]
+
+    async def flaky(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments, **options)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", flaky)
+    assert committed(bucket, RUN, patience()) == {0}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UsageError, match="no permission"):
+        committed(bucket, RUN, patience())
 
 
 def test_only_parts_are_counted(store: str) -> None:

@@ -156,7 +156,7 @@ def test_any_store_that_fsspec_knows_is_listed() -> None:
 
 
 def test_links_sockets_and_names_of_other_encodings(tmp_path: Path) -> None:
-    """On a disk links to files are items; links to folders, dangling ones and sockets are counted,
+    """On a disk links to files are items; other links, circular ones too, and sockets are counted,
     and so are names that are not UTF-8, which no Parquet file can hold.
     """
     folder = tmp_path / "in"
@@ -165,13 +165,14 @@ def test_links_sockets_and_names_of_other_encodings(tmp_path: Path) -> None:
     (folder / "link.png").symlink_to(folder / "real" / "a.png")
     (folder / "again.png").symlink_to(folder / "real")
     (folder / "dangling.png").symlink_to(folder / "nothing")
+    (folder / "itself.png").symlink_to(folder / "itself.png")
     Path(os.fsdecode(os.fsencode(folder) + b"/latin-\xe9.png")).write_bytes(png())
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(folder / "socket.png"))
         images, skipped = listed(str(folder))
     found = [image.uri.removeprefix(f"{folder}/") for image in images]
     assert found == ["back\\slash.png", "link.png", "real/a.png"]
-    assert skipped == {"not_a_file": 3, "name_not_utf8": 1}
+    assert skipped == {"not_a_file": 4, "name_not_utf8": 1}
 
 
 def test_nothing_to_label_is_said_in_a_sentence(store: str) -> None:

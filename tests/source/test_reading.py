@@ -10,7 +10,7 @@ import pytest
 import s3fs
 
 from schemas.image import ImageRef
-from schemas.outcome import ErrorCode, ReadError
+from schemas.outcome import ErrorCode, ReadError, UsageError
 from tests.clock import patience
 from tests.runs import png, put
 from workers.source import list_images, read
@@ -76,6 +76,20 @@ def test_refused_credentials_are_forbidden(bucket: str, monkeypatch: pytest.Monk
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     assert failure(image) is ErrorCode.FORBIDDEN
+
+
+def test_a_machine_without_credentials_stops_the_run(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A worker that finds no credentials at all makes no rows of it: no item is at fault."""
+    put(bucket, "a.png", png())
+    image = planned(f"{bucket}/a.png")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UsageError, match="wants credentials"):
+        read(image, patience())
 
 
 def test_a_file_without_permission_is_forbidden(

@@ -1,9 +1,16 @@
 """Retries under one deadline, by type and status alone."""
 
+import errno
 from collections.abc import Callable
 
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    NoCredentialsError,
+    ParamValidationError,
+    ProfileNotFound,
+)
 
 from tests.clock import Clock
 from workers.store import Patience, http_status, is_transient
@@ -42,6 +49,14 @@ def test_statuses_that_stay(status: int) -> None:
         (FileExistsError(), False),
         (NoCredentialsError(), False),
         (ValueError("a mistake of ours"), False),
+        (OSError(errno.EIO, "a sector"), True),
+        (OSError(errno.ESTALE, "a network mount"), True),
+        (OSError(errno.ELOOP, "links"), False),
+        (OSError(errno.ENAMETOOLONG, "a name"), False),
+        (OSError(errno.EXDEV, "two disks"), False),
+        (OSError(errno.ENOSPC, "a full disk"), False),
+        (ParamValidationError(report="a bucket's name"), False),
+        (ProfileNotFound(profile="x"), False),
     ],
 )
 def test_errors_without_a_status(error: Exception, expected: bool) -> None:
