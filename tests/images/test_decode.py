@@ -231,6 +231,18 @@ def test_garbage_never_gets_past_the_boundary(kind: str, options: dict[str, obje
             assert error.code
 
 
+def test_a_header_that_nobody_reads_is_said_the_same_every_time() -> None:
+    """The message names the damage and neither our classes nor an address in memory."""
+    data = bytearray(encode(scene(), "PNG"))
+    data[16] ^= 1  # in the width, so that the header's checksum is wrong
+    messages = set()
+    for _ in range(2):
+        with pytest.raises(ImageError) as caught:
+            decode(bytes(data))
+        messages.add(str(caught.value))
+    assert messages == {"damaged image: it begins like one, and its header cannot be read"}
+
+
 def test_damage_inside_is_not_called_truncation() -> None:
     """A PNG whose middle is overwritten is `decode_failed`."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

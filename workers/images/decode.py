@@ -8,7 +8,7 @@ import io
 import struct
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from schemas.outcome import (
     DecodeFailedError,
@@ -54,7 +54,14 @@ def decode(data: bytes) -> Image.Image:
     except Exception as error:
         if reader.ended_early or _is_shorter_than_declared(data):
             raise TruncatedError(f"the file ends early, after {len(data):,} bytes") from error
-        raise DecodeFailedError(f"damaged image: {type(error).__name__}: {error}") from error
+        raise DecodeFailedError(f"damaged image: {_complaint(error)}") from error
+
+
+def _complaint(error: Exception) -> str:
+    """What Pillow says, without the address in memory that stands for a file without a name."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it begins like one, and its header cannot be read"
+    return f"{type(error).__name__}: {error}"
 
 
 class _Reader(io.BytesIO):
