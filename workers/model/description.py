@@ -55,7 +55,10 @@ def checkpoint_folder(model: str | Path) -> Path:
     Raises:
         CheckpointError: neither is there; says where was looked.
     """
-    folder, shipped = Path(model).expanduser(), SHIPPED / model
+    try:
+        folder, shipped = Path(model).expanduser(), SHIPPED / model
+    except RuntimeError as error:  # ~nobody
+        raise CheckpointError(f"there is no model {str(model)!r}: {error}") from error
     if folder.name == str(model) and (shipped / MANIFEST).is_file():
         return shipped
     if folder.is_dir():
