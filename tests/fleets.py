@@ -17,7 +17,7 @@ NAMES = RunNames(1)
 def part_of(shard: Shard) -> PartRecord:
     """The part of a shard without failures."""
     footer = PartFooter(NAMES.run_id, shard.index, "0" * 64, "attempt", len(shard), 0)
-    return PartRecord(NAMES.part(shard.index), "0" * 64, 1, footer)
+    return PartRecord(NAMES.part(shard.index), "0" * 64, footer)
 
 
 @dataclass
@@ -45,6 +45,9 @@ class FakeFleet:
         del self.shards[replica]
         self.stopped.append(replica)
 
+    def needs(self) -> str:
+        return "each asks for a moon, the cluster has none"
+
     def events(self, seconds: float) -> list[Event]:
         return next(self.script)
 
@@ -53,9 +56,11 @@ class FakeFleet:
     def starts(self, replica: int) -> Event:
         return Started(replica)
 
-    def does_not_start(self, replica: int, reason: str = "no device") -> Event:
+    def does_not_start(
+        self, replica: int, reason: str = "no device", crashed: bool = True
+    ) -> Event:
         del self.shards[replica]
-        return NotStarted(replica, reason)
+        return NotStarted(replica, reason, crashed)
 
     def begins(self, replica: int, first: int = 0, count: int = 1) -> Event:
         return Begun(replica, BatchBegun(first, count))

@@ -72,6 +72,13 @@ class NoStoreReplica(FakeReplica):
         raise StoreError("the store did not answer")
 
 
+class MistakenReplica(FakeReplica):
+    """Has a bug."""
+
+    def look_at(self, image: ImageRef) -> None:
+        raise KeyError("no such column")
+
+
 class SignallingReplica(FakeReplica):
     """Sends a SIGTERM, at an image beside which a file has the number of a process, to that one."""
 

@@ -12,9 +12,9 @@ from schemas.outcome import ReplicaError, StoppedError
 from schemas.run import PartRecord
 from tests.fleets import FakeFleet
 from tests.runs import refs
-from workers.dispatch import SHARDS_AT_ONCE, Dispatch, Event
+from workers.dispatch import FAILED_STARTS, SHARDS_AT_ONCE, Dispatch, Event
 from workers.ledger import MAX_CRASHES, Ledger
-from workers.progress import Progress
+from workers.progress import SECONDS_BETWEEN_LINES, Progress
 
 
 def shards(count: int) -> list[Shard]:
@@ -45,6 +45,7 @@ class Scene:
             clock=lambda: self.now,
             stop_signals=lambda: self.signals,
             drain_seconds=25,
+            again="the same command",
         ).run()
 
 
@@ -156,6 +157,53 @@ def test_three_replicas_in_a_row_that_do_not_start_stop_the_run(scene: Scene) ->
         yield [fleet.does_not_start(5, "no such driver")]
 
     with pytest.raises(ReplicaError, match="3 replicas in a row did not start: no such driver"):
+        scene.run(script(), count=1, replicas=1)
+
+
+def test_machines_that_go_while_replicas_start_do_not_stop_the_run(scene: Scene) -> None:
+    """However many are lost before their replica has loaded, another one is started."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        for replica in range(FAILED_STARTS + 2):
+            yield [fleet.does_not_start(replica, "its machine is gone", crashed=False)]
+        yield [fleet.starts(FAILED_STARTS + 2)]
+        yield [fleet.commits(FAILED_STARTS + 2)]
+
+    assert scene.run(script(), count=1, replicas=1).keys() == {0}
+
+
+def test_waiting_for_a_replica_is_said(scene: Scene) -> None:
+    """Until one runs, the line tells what each asks for and what there is; then how far it is."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        scene.now += SECONDS_BETWEEN_LINES
+        yield []
+        scene.now += SECONDS_BETWEEN_LINES
+        yield [fleet.starts(0)]
+        yield [fleet.commits(0)]
+
+    scene.run(script(), count=1, replicas=1)
+    assert scene.said[0] == ("no replica runs yet: each asks for a moon, the cluster has none")
+    assert scene.said[1].startswith("0 of 2 images")
+
+
+def test_a_stopping_run_blames_nobody(scene: Scene) -> None:
+    """What would be the last crash, or the last start, of a run that goes on, ends a drain as any
+    other does.
+    """
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        for replica in range(MAX_CRASHES - 1):
+            yield [fleet.starts(replica)]
+            yield [fleet.dies(replica)]
+        yield [fleet.starts(MAX_CRASHES - 1)]
+        scene.signals = 1
+        yield [fleet.dies(MAX_CRASHES - 1)]
+
+    with pytest.raises(StoppedError, match="1 shards owed; the same command goes on"):
         scene.run(script(), count=1, replicas=1)
 
 

@@ -15,18 +15,20 @@ from schemas.outcome import (
     ReplicaError,
     StoppedError,
     StoreError,
+    UsageError,
 )
 from tests.checkpoints import save_tiny_checkpoint
 from tests.pictures import write_pictures
 from tests.replicas import (
     DeadlyReplica,
     FakeReplica,
+    MistakenReplica,
     NoStoreReplica,
     SignallingReplica,
     does_not_load,
     image_lives,
 )
-from workers.driver import Finished, Load, load_replica, run
+from workers.driver import Finished, Load, _shares, load_replica, run
 from workers.request import Options, Request
 
 
@@ -60,8 +62,10 @@ def label(
 ) -> Callable[..., tuple[Finished, list[str]]]:
     """Runs the job on all images in shards of three; the end of it and what it said."""
 
-    def call(load: Load = FakeReplica, **options: object) -> tuple[Finished, list[str]]:
-        said: list[str] = []
+    def call(
+        load: Load = FakeReplica, said: list[str] | None = None, **options: object
+    ) -> tuple[Finished, list[str]]:
+        said = [] if said is None else said
         request = Request(
             str(tmp_path / "images"), str(tmp_path / "out"), "caption", str(checkpoint)
         )
@@ -159,6 +163,50 @@ def test_a_model_that_changed_since_it_was_planned_with_is_bad_usage(
     assert stop.value.exit_code == ExitCode.USAGE
 
 
+def test_a_mistake_of_the_program_is_called_one(label: Label) -> None:
+    """What a replica raises that nobody foresaw is shown once with its traceback, and named as the
+    reason when the run stops.
+    """
+    said: list[str] = []
+    with pytest.raises(ReplicaError, match="a bug of this program: KeyError: 'no such column'"):
+        label(MistakenReplica, replicas=1, said=said)
+    traces = [line for line in said if "Traceback" in line]
+    assert len(traces) == 1
+    assert "in look_at" in traces[0]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "each", "replicas"), [(1, 0.2, 5), (1, 0.1, 10), (2, 0.3, 6), (3, 2, 1), (0, 0.5, 0)]
+)
+def test_parts_of_a_gpu_are_parts_of_one(gpus: float, each: float, replicas: int) -> None:
+    """As many replicas as fit on each GPU, tenths added up as people add them."""
+    assert _shares(gpus, each) == replicas
+
+
+def test_a_run_goes_on_as_it_was_planned(label: Label) -> None:
+    """Another batch size does not change the labels of a run that is planned, and is told so."""
+    with pytest.raises(StoreError):
+        label(NoStoreReplica)
+    finished, said = label(batch_size=3)
+    assert finished.result.labelled == 24
+    assert said[0] == "this run was planned for cpu and batches of 2, and goes on so"
+
+
+def test_a_cluster_without_room_is_told_of(label: Label) -> None:
+    """On a cluster that may grow, a job that did not say how many replicas asks for one."""
+    finished, said = label(replicas=None, cpus_per_replica=3, load=FakeReplica)
+    assert finished.result.labelled == 24
+    assert said[0].startswith("the cluster has no room yet for a replica, which asks for 3 CPUs")
+
+
+def test_relative_paths_are_refused_in_a_submitted_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would lead into the copy of the job's package, which is gone afterwards."""
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
+    for input, output, named in (("images", "/out", "INPUT"), ("/in", "file://out", "OUTPUT")):
+        with pytest.raises(UsageError, match=rf"{named} .* is a relative path"):
+            run(Request(input, output, "caption", "pocket"), Options(), print)
+
+
 def test_a_store_that_is_down_stops_the_run(label: Label) -> None:
     """Exit code 75: the same command goes on when the store is back."""
     with pytest.raises(StoreError) as stop:
@@ -177,6 +225,7 @@ def test_a_signal_lets_the_shards_under_way_end(
     with pytest.raises(StoppedError) as stop:
         label(SignallingReplica, replicas=1)
     assert stop.value.exit_code == ExitCode.INTERRUPTED
+    assert "the same command goes on" in str(stop.value)
     assert signal.getsignal(signal.SIGTERM) is before
     done = len(rows_of(tmp_path / "out"))
     assert 3 <= done <= 6
@@ -184,3 +233,14 @@ def test_a_signal_lets_the_shards_under_way_end(
     assert finished.result.labelled == 24
     assert f"{done} images done" in said[0]
     assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
+
+
+def test_a_new_run_that_was_stopped_is_gone_on_with_without_the_flag(
+    label: Label, images: list[Path], tmp_path: Path
+) -> None:
+    """The sentence names the command that goes on; the one with --new-run would begin another."""
+    images[0].with_suffix(".pid").write_text(str(os.getpid()))
+    with pytest.raises(StoppedError, match="the same command without --new-run goes on"):
+        label(SignallingReplica, replicas=1, new_run=True)
+    finished, _ = label()
+    assert finished.run.spec.run_id == "00000001"

@@ -49,20 +49,22 @@ def test_a_shard_is_careful_once_it_was_charged() -> None:
     owed.give_back(state)
     state = owed.take()
     assert state and not state.careful
-    owed.charge(state, state.shard.images[2:])
+    owed.charge(state, state.shard.images[2:], "killed")
     state = owed.take()
     assert state and state.careful
     assert (state.crashes, state.suspects) == (1, state.shard.images[2:])
 
 
 def test_the_last_crash_names_the_batch() -> None:
-    """The error says which shard, how often, and which images were looked at."""
+    """The error says which shard, how often, which images were looked at, and the last reason."""
     owed = ledger(1)
     for _ in range(MAX_CRASHES - 1):
         state = owed.take()
         assert state
-        owed.charge(state, ())
+        owed.charge(state, (), "killed")
     state = owed.take()
     assert state
-    with pytest.raises(ReplicaError, match=r"shard 0 .* 3 times .* /in/0000\.png … /in/0001\.png"):
-        owed.charge(state, state.shard.images[:2])
+    with pytest.raises(
+        ReplicaError, match=r"shard 0 .* 3 times .* /in/0000\.png … /in/0001\.png.*: out of memory"
+    ):
+        owed.charge(state, state.shard.images[:2], "out of memory")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +15,9 @@ from PIL import Image
 
 from schemas.image import ImageRef, Shard
 from schemas.job import JobSpec
-from schemas.outcome import CheckpointError, ForeignPartError, PromptError
+from schemas.outcome import CheckpointError, ForeignPartError, PromptError, UsageError
 from schemas.rows import row_schema
+from schemas.run import RunNames, RunSpec
 from schemas.version import code_version
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_broken, write_pictures
@@ -23,6 +25,7 @@ from workers.ahead import in_order
 from workers.messages import Assignment, BatchBegun, Committed
 from workers.replica import Replica
 from workers.request import Request
+from workers.sink import commit
 from workers.source import list_images
 
 PLAN = "0" * 64
@@ -38,13 +41,21 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def job_for(images: Path, checkpoint: Path, prompt: str | None = None) -> JobSpec:
-    output = images.parent / "out"
+def job_for(
+    images: Path, checkpoint: Path, prompt: str | None = None, output: Path | None = None
+) -> JobSpec:
+    output = output or images.parent / "out"
     return Request(str(images), str(output), "caption", str(checkpoint), prompt).resolve()
 
 
-def replica_for(job: JobSpec, checkpoint: Path, batch_size: int = 4) -> Replica:
-    return Replica(Assignment(job, "00000001", PLAN, str(checkpoint), "cpu", batch_size, 1))
+def replica_for(
+    job: JobSpec, checkpoint: Path, batch_size: int = 4, threads: int = 1, claimant: str = "me"
+) -> Replica:
+    """A replica of the run that "me" claimed."""
+    spec = RunSpec("00000001", job, "me", code_version(), datetime.now(UTC).isoformat())
+    commit(job.output, RunNames(1).spec, spec.to_json())
+    model = str(checkpoint)
+    return Replica(Assignment(job, "00000001", PLAN, model, "cpu", batch_size, threads, claimant))
 
 
 def shard_of(job: JobSpec, index: int = 0) -> Shard:
@@ -226,7 +237,7 @@ def test_a_prompt_that_cannot_be_asked_stops_the_replica(images: Path, checkpoin
     job = job_for(images, checkpoint, prompt="long " * 500)
     with pytest.raises(PromptError):
         list(replica_for(job, checkpoint).process(shard_of(job)))
-    assert not Path(job.output).exists()
+    assert not Path(job.output, "labels").exists()
 
 
 def test_a_part_that_is_there_already_stays(images: Path, checkpoint: Path) -> None:
@@ -260,6 +271,28 @@ def test_another_model_than_the_planned_one_is_refused(
         replica_for(job_for(images, checkpoint), other)
 
 
+def test_an_output_that_is_another_folder_here_is_refused(images: Path, checkpoint: Path) -> None:
+    """A machine on which OUTPUT's path leads to another run's folder, or to none, says so."""
+    write_pictures(images, 1)
+    job = job_for(images, checkpoint)
+    with pytest.raises(UsageError, match=rf"on {gethostname()} the folder {job.output} does not"):
+        replica_for(job, checkpoint, claimant="another")
+    Path(job.output, RunNames(1).spec).unlink()
+    with pytest.raises(UsageError, match="does not hold this run"):
+        Replica(Assignment(job, "00000001", PLAN, str(checkpoint), "cpu", 4, 1, "me"))
+
+
+@pytest.mark.parametrize("pattern", ["", "/*.png", "/**/pic*"])
+def test_an_input_that_is_not_here_is_refused(images: Path, checkpoint: Path, pattern: str) -> None:
+    """A machine without INPUT's folder, or without the literal part of a glob, says so."""
+    write_pictures(images, 1)
+    job = job_for(Path(f"{images}{pattern}"), checkpoint, output=images.parent / "out")
+    replica_for(job, checkpoint)
+    images.rename(images.parent / "elsewhere")
+    with pytest.raises(UsageError, match=rf"{gethostname()} has no {images}"):
+        replica_for(job, checkpoint)
+
+
 def test_the_model_computes_with_as_many_threads_as_it_was_given(
     images: Path, checkpoint: Path
 ) -> None:
@@ -268,7 +301,7 @@ def test_the_model_computes_with_as_many_threads_as_it_was_given(
     job, before = job_for(images, checkpoint), torch.get_num_threads()
     try:
         for threads in (3, 1):
-            Replica(Assignment(job, "00000001", PLAN, str(checkpoint), "cpu", 4, threads))
+            replica_for(job, checkpoint, threads=threads)
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

@@ -39,6 +39,8 @@ class NotStarted:
 
     replica: int
     reason: str
+    crashed: bool
+    """False where the machine went away, which the next one need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,10 @@ class Fleet(Protocol):
         """End a replica at once; nothing follows."""
         ...
 
+    def needs(self) -> str:
+        """What a replica asks for, and what there is, for people."""
+        ...
+
     def events(self, seconds: float) -> list[Event]:
         """What happened; waits until something does, at most `seconds`.
 
@@ -116,7 +122,9 @@ class Dispatch:
         clock: Callable[[], float],
         stop_signals: Callable[[], int],
         drain_seconds: float,
+        again: str,
     ) -> None:
+        """`again` is what people are to do when the run is stopped: `the same command`."""
         self._fleet = fleet
         self._ledger = ledger
         self._owed = shards
@@ -126,6 +134,7 @@ class Dispatch:
         self._clock = clock
         self._stop_signals = stop_signals
         self._drain_seconds = drain_seconds
+        self._again = again
         self._replicas: dict[int, _Replica] = {}
         self._failed_starts = 0
         self._deadline: float | None = None
@@ -148,8 +157,12 @@ class Dispatch:
             for event in self._fleet.events(POLL_SECONDS):
                 self._handle(event)
             if line := self._progress.line_if_due():
-                self._say(line)
+                waiting = f"no replica runs yet: {self._fleet.needs()}"
+                self._say(line if self._some_run() else waiting)
         return self._parts
+
+    def _some_run(self) -> bool:
+        return any(replica.started for replica in self._replicas.values())
 
     def _start_replicas(self) -> None:
         while len(self._replicas) < min(self._wanted, self._owed):
@@ -179,11 +192,9 @@ class Dispatch:
             case Started():
                 replica.started = True
                 self._failed_starts = 0
-            case NotStarted(number, reason):
+            case NotStarted(number, reason, crashed):
                 del self._replicas[number]
-                self._failed_starts += 1
-                if self._failed_starts == FAILED_STARTS:
-                    raise ReplicaError(f"{FAILED_STARTS} replicas in a row did not start: {reason}")
+                self._start_again(reason, crashed)
             case Begun(_, batch):
                 shard = replica.shards[0].shard
                 replica.batch = shard.images[batch.first : batch.first + batch.count]
@@ -201,6 +212,13 @@ class Dispatch:
                 del self._replicas[number]
                 self._owe_again(replica, reason, crashed)
 
+    def _start_again(self, reason: str, crashed: bool) -> None:
+        """A machine that went while a replica loaded says nothing about the next one."""
+        self._say(f"a replica did not start: {reason}")
+        self._failed_starts += crashed
+        if self._failed_starts >= FAILED_STARTS and not self._stop_signals():
+            raise ReplicaError(f"{FAILED_STARTS} replicas in a row did not start: {reason}")
+
     def _owe_again(self, replica: _Replica, reason: str, crashed: bool) -> None:
         """Only the shard that ran is to blame, and only for a crash."""
         if replica.shards:
@@ -210,7 +228,8 @@ class Dispatch:
                 self._say(
                     f"a replica died in shard {running.shard.index}, which is owed again: {reason}"
                 )
-                self._ledger.charge(running, replica.batch)
+            if crashed and not self._stop_signals():  # a run that stops blames nobody
+                self._ledger.charge(running, replica.batch, reason)
             else:
                 self._ledger.give_back(running)
         for waiting in replica.shards:
@@ -225,5 +244,5 @@ class Dispatch:
         patient = self._stop_signals() == 1 and self._clock() < self._deadline
         if not (under_way and patient):
             raise StoppedError(
-                f"stopped with {self._owed:,} shards owed; the same command goes on with them"
+                f"stopped with {self._owed:,} shards owed; {self._again} goes on with them"
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import textwrap
 import time
@@ -24,13 +23,15 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
 from schemas.image import Shard
-from schemas.outcome import BucketsightError, UsageError
+from schemas.outcome import BucketsightError, StoppedError, UsageError
 from schemas.run import Plan, Result
+from schemas.uri import LOCAL_SCHEMES, is_local
+from workers import signals
 from workers.dispatch import Begun, Dispatch, Done, Event, Lost, NotStarted, Started
 from workers.ledger import Ledger
 from workers.messages import Assignment, BatchBegun, Committed
 from workers.model.description import portable
-from workers.plan import Run, finish, freeze, load_shards, open_run, read_result
+from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result
 from workers.progress import Progress
 from workers.request import Options, Request
 from workers.sink import committed
@@ -81,49 +82,92 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
     Raises:
         BucketsightError: its `exit_code` is the process's.
     """
+    _require_places(request)
     job = request.resolve()
     this = open_run(job, options.new_run)
     if this.finished:
         return Finished(this, read_result(this), before=True)
-    with _connection() as shared, _stop_signals() as stop_signals:
-        device = _device(options.device)
-        plan = freeze(this, options.shard_images, device)
-        done = committed(job.output, plan.run_id)
-        assignment = Assignment(
-            job=job,
-            run_id=plan.run_id,
-            plan_digest=plan.digest(),
-            model=portable(request.model),
-            device=device,
-            batch_size=options.batch_size or BATCH_SIZE[device],
-            threads=options.cpus_per_replica,
-        )
-        gpus = options.gpus_per_replica if device == "cuda" else 0
-        replicas = _replicas(options.replicas, options.cpus_per_replica, gpus, shared)
-        images_done = plan.items - _images_owed(this, plan, done)
-        say(
-            f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
-            f"{images_done:,} images done; up to {replicas} replicas on {device}"
-        )
-        with RayFleet(assignment, options.cpus_per_replica, gpus, load) as fleet:
-            parts = Dispatch(
-                fleet,
-                Ledger(load_shards(this, plan, skip=done)),
-                shards=plan.shards - len(done),
-                replicas=replicas,
-                progress=Progress(plan.items, images_done, time.monotonic),
-                say=say,
-                clock=time.monotonic,
-                stop_signals=stop_signals,
-                drain_seconds=options.drain_seconds,
-            ).run()
-        return Finished(this, finish(this, plan, parts), before=False)
+    again = "the same command" + (" without --new-run" if options.new_run else "")
+    try:
+        with _connection() as shared:
+            result = _label(this, portable(request.model), options, shared, again, say, load)
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; {again} goes on") from None
+    return Finished(this, result, before=False)
+
+
+def _label(
+    this: Run, model: str, options: Options, shared: bool, again: str, say: Say, load: Load
+) -> Result:
+    """Plan the run where it is not planned, label what it owes, finish it."""
+    planned = read_plan(this)
+    device = _device(planned.device if planned else options.device, shared, say)
+    gpus = options.gpus_per_replica if device == "cuda" else 0
+    replicas = _replicas(options.replicas, options.cpus_per_replica, gpus, shared, say)
+    batch_size = options.batch_size or BATCH_SIZE[device]
+    plan = planned or freeze(this, options.shard_images, device, batch_size)
+    if plan.device != device:
+        raise UsageError(f"another command has just planned this run for {plan.device}; try again")
+    if plan.batch_size != batch_size or options.device not in ("auto", device):
+        say(f"this run was planned for {device} and batches of {plan.batch_size}, and goes on so")
+    done = committed(this.output, plan.run_id)
+    images_done = plan.items - _images_owed(this, plan, done)
+    say(
+        f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
+        f"{images_done:,} images done; up to {replicas} replicas on {device}"
+    )
+    assignment = Assignment(
+        job=this.spec.job,
+        run_id=plan.run_id,
+        plan_digest=plan.digest,
+        model=model,
+        device=device,
+        batch_size=plan.batch_size,
+        threads=options.cpus_per_replica,
+        claimant=this.spec.claimant,
+    )
+    with (
+        RayFleet(assignment, options.cpus_per_replica, gpus, load, say) as fleet,
+        signals.counted() as stop_signals,
+    ):
+        parts = Dispatch(
+            fleet,
+            Ledger(load_shards(this, plan, skip=done)),
+            shards=plan.shards - len(done),
+            replicas=replicas,
+            progress=Progress(plan.items, images_done, time.monotonic),
+            say=say,
+            clock=time.monotonic,
+            stop_signals=stop_signals,
+            drain_seconds=options.drain_seconds,
+            again=again,
+        ).run()
+    return finish(this, plan, parts)
 
 
 def _images_owed(this: Run, plan: Plan, done: set[int]) -> int:
     if not done:
         return plan.items
     return sum(len(shard) for shard in load_shards(this, plan, skip=done))
+
+
+def _require_places(request: Request) -> None:
+    """A submitted job runs in a copy of its package: a relative path would lead into that.
+
+    Raises:
+        UsageError: such a path.
+    """
+    if SUBMITTED not in os.environ:
+        return
+    for name, place in (("INPUT", request.input), ("OUTPUT", request.output)):
+        path = place
+        for scheme in LOCAL_SCHEMES:
+            path = path.removeprefix(scheme)
+        if is_local(place) and not os.path.isabs(os.path.expanduser(path)):
+            raise UsageError(
+                f"{name} {place} is a relative path, which leads nowhere from a submitted job: "
+                "name a bucket, or an absolute path that all machines of the cluster share"
+            )
 
 
 @contextmanager
@@ -137,14 +181,36 @@ def _connection() -> Iterator[bool]:
         return
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     address = os.environ.get("RAY_ADDRESS")
-    if address:
-        _join(address, quiet)
-    else:
-        ray.init(include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+    with signals.restored():  # Ray takes SIGTERM
+        if address:
+            _join(address, quiet)
+        else:
+            _start(quiet)
     try:
         yield bool(address)
     finally:
-        ray.shutdown()
+        with signals.ignored():  # what the run came to is settled, and Ray leaves nothing behind
+            ray.shutdown()
+
+
+def _start(quiet: dict[str, Any]) -> None:
+    """A cluster of this machine alone, whatever other Ray runs here.
+
+    Raises:
+        UsageError: Ray cannot start here.
+    """
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"Ray does not start on this machine: {error}; RAY_TMPDIR names another folder for its "
+            "files, whose path is to be short"
+        ) from error
 
 
 def _join(address: str, quiet: dict[str, Any]) -> None:
@@ -159,54 +225,70 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
         if port.isdecimal():  # Ray itself would try for minutes
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address, runtime_env=code, **quiet)
-    except (OSError, RayError) as error:
+    except (OSError, OverflowError, RayError, ValueError) as error:
         raise UsageError(
             f"no connection to Ray at {address}, which RAY_ADDRESS names ({error}); RAY_AUTH_MODE "
             "and the token must be the cluster's too"
         ) from error
 
 
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], int]]:
-    """How many SIGTERM and SIGINT came; to be entered after `ray.init`, which takes SIGTERM."""
-    received = 0
+def _device(asked: str, shared: bool, say: Say) -> str:
+    """`cpu` or `cuda`. Whether another machine's GPU is of use, only that machine can tell.
 
-    def note(number: int, frame: object) -> None:
-        nonlocal received
-        received += 1
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _device(asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return "cuda" if ray.cluster_resources().get("GPU", 0) > 0 else "cpu"
+    Raises:
+        UsageError: cuda is asked for, and torch cannot use this machine's GPU.
+    """
+    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    if asked == "cpu" or not has_gpu:
+        return "cpu" if asked == "auto" else asked
+    if shared or _torch_has_cuda():
+        return "cuda"
+    if asked == "cuda":
+        raise UsageError("this machine has a GPU that its torch cannot use: --device cpu does not")
+    say("this machine has a GPU that its torch cannot use; labelling on the CPU")
+    return "cpu"
 
 
-def _replicas(asked: int | None, cpus: int, gpus: float, shared: bool) -> int:
+def _torch_has_cuda() -> bool:
+    import torch  # seconds, so only where there is a GPU
+
+    return torch.cuda.is_available()
+
+
+def _replicas(asked: int | None, cpus: int, gpus: float, shared: bool, say: Say) -> int:
     """How many replicas to start; on a cluster that others use too one CPU is left to them.
 
     Raises:
         UsageError: this machine alone has no room for a single one.
     """
     has = ray.cluster_resources()
-    room = (has.get("CPU", 0) - shared) // cpus
+    room = int(has.get("CPU", 0) - shared) // cpus
     if gpus:
-        room = min(room, has.get("GPU", 0) // gpus)
-    if shared:  # it may grow
-        return asked or max(1, int(room))
-    if room < 1:
-        raise UsageError(
-            f"a replica asks for {cpus} CPUs and {gpus:g} GPUs, this machine has "
-            f"{has.get('CPU', 0):g} and {has.get('GPU', 0):g}"
+        room = min(room, _shares(has.get("GPU", 0), gpus))
+    if not shared:
+        if room < 1:
+            raise UsageError(
+                f"a replica asks for {_resources(cpus, gpus)}, this machine has "
+                f"{_resources(has.get('CPU', 0), has.get('GPU', 0))}"
+            )
+        return min(asked or room, room)
+    if asked is None and room < 1:
+        say(
+            f"the cluster has no room yet for a replica, which asks for {_resources(cpus, gpus)}: "
+            "one is asked for; --replicas asks for more, --device says on what"
         )
-    return min(asked or int(room), int(room))
+    return asked or max(1, room)  # it may grow
+
+
+def _shares(gpus: float, each: float) -> int:
+    """How many replicas `gpus` hold; parts of a GPU are of one and the same."""
+    if each >= 1:
+        return int(gpus // each)
+    return int(gpus) * int(1 / each + 1e-9)
+
+
+def _resources(cpus: float, gpus: float) -> str:
+    return f"{cpus:g} CPUs and {gpus:g} GPUs"
 
 
 class ReplicaActor:
@@ -227,6 +309,8 @@ class _Handle:
 
     actor: Any
     loading: ray.ObjectRef[str] | None
+    machines_lost: int
+    """How many the cluster had lost when this one was asked for."""
     node_id: str = ""
     shards: deque[ray.ObjectRefGenerator] = field(default_factory=deque)
     """The news of each shard that was given, in order; the first one runs."""
@@ -238,9 +322,14 @@ class _Handle:
 class RayFleet:
     """Replicas as Ray actors: a `workers.dispatch.Fleet`."""
 
-    def __init__(self, assignment: Assignment, cpus: int, gpus: float, load: Load) -> None:
+    def __init__(
+        self, assignment: Assignment, cpus: int, gpus: float, load: Load, say: Say
+    ) -> None:
         self._assignment = assignment
+        self._asks_for = _resources(cpus, gpus)
         self._load = load
+        self._say = say
+        self._bug_told = False
         # retries have one owner, and that is the dispatch
         self._actor_class: Any = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0
@@ -259,7 +348,7 @@ class RayFleet:
         number = next(self._numbers)
         actor = self._actor_class.remote()
         loading = actor.load.remote(self._load, self._assignment)
-        self._handles[number] = _Handle(actor, loading)
+        self._handles[number] = _Handle(actor, loading, _machines_lost())
         return number
 
     def give(self, replica: int, shard: Shard, careful: bool) -> None:
@@ -272,6 +361,11 @@ class RayFleet:
 
     def stop(self, replica: int) -> None:
         ray.kill(self._handles.pop(replica).actor)
+
+    def needs(self) -> str:
+        has = ray.cluster_resources()
+        there = _resources(has.get("CPU", 0), has.get("GPU", 0))
+        return f"each asks for {self._asks_for}, the cluster has {there}"
 
     def events(self, seconds: float) -> list[Event]:
         numbers = {news: number for number, one in self._handles.items() if (news := one.news())}
@@ -294,7 +388,7 @@ class RayFleet:
         except RayTaskError as error:
             if isinstance(error.cause, BucketsightError):
                 raise error.cause from None
-            return self._gone(number, f"{type(error.cause).__name__}: {error.cause}", crashed=True)
+            return self._gone(number, self._told(handle, error), crashed=True)
         except RayError as error:
             return self._gone(number, _in_short(error), crashed=self._is_a_crash(handle, error))
         if isinstance(said, BatchBegun):
@@ -305,7 +399,17 @@ class RayFleet:
     def _gone(self, number: int, reason: str, crashed: bool) -> NotStarted | Lost:
         never_started = self._handles[number].loading is not None
         self.stop(number)
-        return NotStarted(number, reason) if never_started else Lost(number, reason, crashed)
+        return (NotStarted if never_started else Lost)(number, reason, crashed)
+
+    def _told(self, handle: _Handle, error: RayTaskError) -> str:
+        """The reason in short; of an error that nobody foresaw, people see the traceback once."""
+        reason = f"{type(error.cause).__name__}: {error.cause}"
+        if handle.loading is not None:  # a device, a driver, a library: the machine's
+            return reason
+        if not self._bug_told:
+            self._bug_told = True
+            self._say(f"this is a bug of this program:\n{error}")
+        return f"a bug of this program: {reason}"
 
     def _is_a_crash(self, handle: _Handle, error: RayError) -> bool:
         """Whether the process died by itself, on a machine that lives on."""
@@ -313,7 +417,13 @@ class RayFleet:
             return False
         if isinstance(error, RayActorError) and error.preempted:
             return False
+        if handle.loading is not None:  # it has not said where it is
+            return _machines_lost() == handle.machines_lost
         return any(node["NodeID"] == handle.node_id and node["Alive"] for node in ray.nodes())
+
+
+def _machines_lost() -> int:
+    return sum(not node["Alive"] for node in ray.nodes())
 
 
 def _in_short(error: RayError) -> str:

@@ -47,24 +47,25 @@ class Ledger:
         """Owed again, and nobody's fault: a lost node, or it only waited."""
         self._again.append(state)
 
-    def charge(self, state: ShardState, suspects: tuple[ImageRef, ...]) -> None:
+    def charge(self, state: ShardState, suspects: tuple[ImageRef, ...], reason: str) -> None:
         """Owed again after it took its replica with it while `suspects` were looked at.
 
         Raises:
-            ReplicaError: it did so MAX_CRASHES times.
+            ReplicaError: it did so MAX_CRASHES times; `reason` is what is known of the last.
         """
         charged = replace(state, crashes=state.crashes + 1, suspects=suspects)
         if charged.crashes >= MAX_CRASHES:
-            raise ReplicaError(_blame(charged))
+            raise ReplicaError(_blame(charged, reason))
         self._again.append(charged)
 
 
-def _blame(state: ShardState) -> str:
+def _blame(state: ShardState, reason: str) -> str:
     where = ""
     if state.suspects:
         first, last = state.suspects[0].uri, state.suspects[-1].uri
         where = f" while it looked at {first}" + (f" … {last}" if last != first else "")
     return (
         f"shard {state.shard.index} crashed its replica {state.crashes} times{where}; "
-        "take that out of INPUT and start with --new-run, or run the same command to try again"
+        "take that out of INPUT and start with --new-run, or go on with this run to try it again; "
+        f"the last time: {reason}"
     )

@@ -22,6 +22,8 @@ class Assignment:
     batch_size: int
     threads: int
     """Of torch, in the replica's process."""
+    claimant: str
+    """Of the run's spec.json: a local OUTPUT that lacks it is another folder of the same name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,14 @@ goes wrong with an image becomes its row.
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -29,7 +32,10 @@ from schemas.outcome import (
     ModelFailedError,
     OutOfMemoryError,
     Status,
+    UsageError,
 )
+from schemas.run import RunNames, RunSpec
+from schemas.uri import is_local, join
 from schemas.version import code_version
 from workers.ahead import in_order
 from workers.images import decode, resize
@@ -38,6 +44,7 @@ from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
 from workers.sink import commit_part
 from workers.source import read
+from workers.source.selection import glob_selection, has_wildcard
 from workers.tasks import task_of
 
 READERS = 8
@@ -65,9 +72,11 @@ class Replica:
 
     Raises:
         CheckpointError: there is no such checkpoint here, or not the one that was planned with.
+        UsageError: INPUT or OUTPUT is a path, and here it leads elsewhere than at the driver.
     """
 
     def __init__(self, assignment: Assignment) -> None:
+        _require_places(assignment)
         torch.set_num_threads(assignment.threads)
         self._assignment = assignment
         self._job = assignment.job
@@ -187,6 +196,38 @@ class Replica:
             attempt=uuid4().hex,
         )
         return Committed(part)
+
+
+def _require_places(assignment: Assignment) -> None:
+    """A path names one place on one machine; a cluster's machines may not share it.
+
+    Raises:
+        UsageError: OUTPUT is a path and the run is not there, or INPUT is one and is not there.
+    """
+    job, machine = assignment.job, socket.gethostname()
+    if is_local(job.output) and _claimant(assignment) != assignment.claimant:
+        raise UsageError(
+            f"on {machine} the folder {job.output} does not hold this run: a local OUTPUT must be "
+            "on a disk that all machines of the cluster share"
+        )
+    if is_local(job.input) and not os.path.exists(job.input):
+        place = job.input
+        if has_wildcard(place):
+            place = glob_selection(place, job.output).place
+        if not os.path.exists(place):
+            raise UsageError(
+                f"{machine} has no {place}: a local INPUT must be on a disk that all machines of "
+                "the cluster share"
+            )
+
+
+def _claimant(assignment: Assignment) -> str | None:
+    """Whose run this machine sees in a local OUTPUT; None: there is none."""
+    spec = join(assignment.job.output, RunNames(int(assignment.run_id)).spec)
+    try:
+        return RunSpec.from_json(Path(spec).read_bytes(), spec).claimant
+    except OSError:
+        return None
 
 
 def _model_error(error: Exception) -> ItemError:
