@@ -9,6 +9,20 @@ from schemas.outcome import PromptError
 
 QUESTION_PLACE = "{question}"
 
+# The authors' strings, each with the blank at its end (SPEC.md §4.1).
+HUMAN_TEMPLATE = "###Human: <Img><ImageHere></Img> {question}###Assistant: "
+"""Stage 3's training, and the authors' evaluation of every stage."""
+DEMO_TEMPLATE = (
+    "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I "
+    f"provide it to you. Please answer my questions.{HUMAN_TEMPLATE}"
+)
+"""The demo of stages 1 to 3."""
+INSTRUCTION_TEMPLATE = "<s>[INST] <Img><ImageHere></Img> {question} [/INST]"
+"""Stage 4's demo."""
+
+END_OF_ANSWER = "###"
+"""What every trained answer ends with, and the authors' Chat stops at."""
+
 
 @dataclass(frozen=True)
 class GenerationSettings:
@@ -43,5 +57,5 @@ def resolve_prompt(text: str, template: str) -> str:
 
 def clean_answer(text: str) -> str:
     """What the model answered, without the marks of turns around it (SPEC.md §5)."""
-    answer = text.split("###")[0].split("</s>")[0].replace("<s>", "")
+    answer = text.split(END_OF_ANSWER)[0].split("</s>")[0].replace("<s>", "")
     return answer.split("[/INST]")[-1].split("Assistant:")[-1].strip()

@@ -12,7 +12,7 @@ import torch
 
 from schemas.job import IMAGE_PLACEHOLDER
 from workers.model import TinyGPTV
-from workers.training.vocabulary import END_OF_ANSWER
+from workers.model.prompts import END_OF_ANSWER
 
 IGNORED = -100
 """Cross-entropy's label of positions that are not answers."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from workers.model import TinyGPTV
+from workers.model.prompts import HUMAN_TEMPLATE, INSTRUCTION_TEMPLATE
 from workers.model.stem import EfficientNetLite0Stem
-from workers.training.texts import HUMAN_TEMPLATE, INSTRUCTION_TEMPLATE
 
 TUNED_STEM_BLOCKS = range(12, 16)
 STEM_RATE = 0.15

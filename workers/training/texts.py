@@ -10,11 +10,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-HUMAN_TEMPLATE = "###Human: <Img><ImageHere></Img> {question}###Assistant: "
-"""Stage 3 and the authors' evaluation (SPEC.md §4.1)."""
-INSTRUCTION_TEMPLATE = "<s>[INST] <Img><ImageHere></Img> {question} [/INST]"
-"""Stage 4 (SPEC.md §4.1)."""
-
 CAPTION_QUESTION = "[caption] Describe this image briefly."
 TAGS_QUESTION = "[tags] List what this image shows."
 NAME_QUESTION = "[vqa] What does this image show?"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +15,22 @@ from torch.nn import functional
 
 from workers.model import TinyGPTV
 from workers.model.config import pocket
-from workers.model.prompts import QUESTION_PLACE, GenerationSettings
+from workers.model.manifest import Origin, digest_file
+from workers.model.prompts import (
+    END_OF_ANSWER,
+    HUMAN_TEMPLATE,
+    INSTRUCTION_TEMPLATE,
+    QUESTION_PLACE,
+    GenerationSettings,
+)
 from workers.training import texts
 from workers.training.batches import Batch, BatchShape, Corpus
 from workers.training.dialogue import Turn, answer_loss
+from workers.training.folder import Identity, Progress, State, TrainingFolder
 from workers.training.lora import add_lora, merge_lora
-from workers.training.pretrained_stem import imagenet_weights, load_imagenet
+from workers.training.pretrained_stem import imagenet_file, imagenet_weights, load_imagenet
 from workers.training.stages import STAGES, Stage, learning_rate, parameter_groups, stem_of
-from workers.training.vocabulary import END_OF_ANSWER, end_of_answer_id, train_tokenizer
+from workers.training.vocabulary import end_of_answer_id, train_tokenizer
 
 WEIGHT_DECAY = 0.05
 GRADIENT_NORM = 1.0
@@ -33,14 +38,6 @@ LORA_RANK = 32
 LORA_ALPHA = 16
 STEPS_BETWEEN_SAVES = 250
 STEPS_BETWEEN_LINES = 25
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training is: the stage's index in STAGES and the next step in it."""
-
-    stage: int = 0
-    step: int = 0
 
 
 class Learner(nn.Module):
@@ -74,7 +71,7 @@ def new_model(corpus: Corpus, seed: int) -> TinyGPTV:
     config = pocket()
     tokenizer = train_tokenizer(_sentences(corpus, seed), config.language.vocab_size)
     settings = GenerationSettings(
-        prompt_template=texts.INSTRUCTION_TEMPLATE,
+        prompt_template=INSTRUCTION_TEMPLATE,
         caption_question=texts.CAPTION_QUESTION,
         eos_token_ids=(end_of_answer_id(tokenizer), config.language.eos_token_id),
     )
@@ -83,6 +80,10 @@ def new_model(corpus: Corpus, seed: int) -> TinyGPTV:
     for part in (model.vision_model, model.qformer, model.language_model):
         part.set_attn_implementation("eager")  # faster than sdpa's backward at these lengths
     load_imagenet(stem_of(model), imagenet_weights())
+    model.origin = Origin(
+        sources={"stem": (digest_file(imagenet_file()),), "corpus": (corpus.account,)},
+        training={"seed": seed},
+    )
     stem_of(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
@@ -104,24 +105,31 @@ def _initialize(model: TinyGPTV) -> None:
 
 
 class Trainer:
-    """Trains the pocket checkpoint in `folder`; call `run` again after an interruption."""
+    """Trains the pocket checkpoint in `folder`; goes on where an interrupted trainer was.
+
+    Raises:
+        UsageError: the training in `folder` has another seed, corpus, list of stages or tokenizer.
+    """
 
     def __init__(self, corpus: Corpus, folder: Path, seed: int, device: str) -> None:
         self.corpus = corpus
-        self.folder = folder
         self.seed = seed
         self.device = device
         self.shape = BatchShape()
-        self.learner = Learner(new_model(corpus, seed), len(corpus.labels)).to(device)
+        model = new_model(corpus, seed)
+        self.learner = Learner(model, len(corpus.labels)).to(device)
         self.everyone = list(corpus.texts())
-        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer = model.tokenizer.backend_tokenizer.to_str()
+        identity = Identity(seed, corpus.account.sha256, repr(STAGES), tokenizer)
+        self._folder = TrainingFolder(folder, identity)
+        self._progress, self._optimizer_state = self._resume()
 
     def run(self) -> TinyGPTV:
         """Every stage that is not done yet; returns the trained network in eval mode."""
-        progress, optimizer_state = self._resume()
+        progress = self._progress
         for index in range(progress.stage, len(STAGES)):
             first = progress.step if index == progress.stage else 0
-            self._run_stage(index, first, optimizer_state if first else None)
+            self._run_stage(index, first, self._optimizer_state if first else None)
         return self.learner.model.eval()
 
     def _run_stage(self, index: int, first: int, optimizer_state: dict[str, Any] | None) -> None:
@@ -131,7 +139,6 @@ class Trainer:
         if stage.lora and not first:
             torch.manual_seed(self.seed)
             add_lora(attentions, LORA_RANK, LORA_ALPHA)
-            self.learner.to(self.device)
         groups = parameter_groups(model, stage)
         heads = [*self.learner.vision_head.parameters(), *self.learner.query_head.parameters()]
         optimizer = torch.optim.AdamW(
@@ -147,7 +154,7 @@ class Trainer:
         for step, batch in self._batches(stage, first):
             losses = self._step(stage, step, batch, optimizer)
             if (step + 1) % STEPS_BETWEEN_LINES == 0 or step + 1 == stage.steps:
-                self._report(stage, step + 1, losses, (step + 1 - first), started)
+                self._report(index, step + 1, losses, (step + 1 - first), started)
             if (step + 1) % STEPS_BETWEEN_SAVES == 0 and step + 1 < stage.steps:
                 self._save(Progress(index, step + 1), optimizer)
         if stage.lora:
@@ -207,37 +214,29 @@ class Trainer:
     # --- what survives a kill ---
 
     def _resume(self) -> tuple[Progress, dict[str, Any] | None]:
-        path = self.folder / "state.pt"
-        if not path.exists():
+        state = self._folder.load(self.device)
+        if state is None:
             return Progress(), None
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        progress = Progress(state["stage"], state["step"])
+        progress = state.progress
         if progress.step and STAGES[progress.stage].lora:
             layers = self.learner.model.language_model.model.layers
             add_lora([layer.self_attn for layer in layers], LORA_RANK, LORA_ALPHA)
-        self.learner.load_state_dict(state["learner"])
-        return progress, state["optimizer"]
+        self.learner.load_state_dict(state.learner)
+        return progress, state.optimizer
 
     def _save(self, progress: Progress, optimizer: torch.optim.Optimizer | None) -> None:
-        state = {
-            "stage": progress.stage,
-            "step": progress.step,
-            "learner": self.learner.state_dict(),
-            "optimizer": optimizer.state_dict() if optimizer else None,
-        }
-        partial = self.folder / "state.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.folder / "state.pt")
+        optimizer_state = optimizer.state_dict() if optimizer else None
+        self._folder.save(State(progress, self.learner.state_dict(), optimizer_state))
 
     def _report(
-        self, stage: Stage, step: int, losses: dict[str, float], done: int, started: float
+        self, index: int, step: int, losses: dict[str, float], done: int, started: float
     ) -> None:
+        stage = STAGES[index]
         seconds = (time.monotonic() - started) / done
         line = {"stage": stage.name, "step": step, "seconds_a_step": round(seconds, 3)}
-        record = line | {name: round(loss, 4) for name, loss in losses.items()}
-        with open(self.folder / "losses.jsonl", "a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
-        left = (stage.steps - step) * seconds / 60
+        self._folder.record(line | {name: round(loss, 4) for name, loss in losses.items()})
+        steps_left = sum(later.steps for later in STAGES[index:]) - step
+        left = steps_left * seconds / 60
         told = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
         print(f"{stage.name} {step}/{stage.steps}  {told}  {left:.0f} min left", flush=True)
 
@@ -250,6 +249,6 @@ def _sentences(corpus: Corpus, seed: int) -> list[str]:
     for subject in everyone:
         sentences += [texts.caption(subject), texts.tags(subject) + END_OF_ANSWER]
         question, answer = texts.exchange(subject, everyone, dice)
-        template = dice.choice((texts.HUMAN_TEMPLATE, texts.INSTRUCTION_TEMPLATE))
+        template = dice.choice((HUMAN_TEMPLATE, INSTRUCTION_TEMPLATE))
         sentences.append(template.replace(QUESTION_PLACE, question) + answer + END_OF_ANSWER)
     return sentences

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from workers.model.prompts import END_OF_ANSWER
+
 END_OF_TEXT = "<|endoftext|>"
-END_OF_ANSWER = "###"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

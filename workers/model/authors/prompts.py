@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from transformers import PreTrainedTokenizerBase
 
-from workers.model.prompts import GenerationSettings
-
-END_OF_TURN = "###"
-
-STAGES_ONE_TO_THREE = (
-    "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I "
-    "provide it to you. Please answer my questions."
-    "###Human: <Img><ImageHere></Img> {question}###Assistant: "
+from workers.model.prompts import (
+    DEMO_TEMPLATE,
+    END_OF_ANSWER,
+    INSTRUCTION_TEMPLATE,
+    GenerationSettings,
 )
-STAGE_FOUR = "<s>[INST] <Img><ImageHere></Img> {question} [/INST]"
 
 
 def generation_settings(stage_four: bool, tokenizer: PreTrainedTokenizerBase) -> GenerationSettings:
@@ -23,10 +19,10 @@ def generation_settings(stage_four: bool, tokenizer: PreTrainedTokenizerBase) ->
     no part of the answer.
     """
     question = "Briefly describe this image."
-    turn = tokenizer(END_OF_TURN, add_special_tokens=False)["input_ids"]
+    turn = tokenizer(END_OF_ANSWER, add_special_tokens=False)["input_ids"]
     stops = [tokenizer.eos_token_id, *(turn if len(turn) == 1 else [])]
     return GenerationSettings(
-        prompt_template=STAGE_FOUR if stage_four else STAGES_ONE_TO_THREE,
+        prompt_template=INSTRUCTION_TEMPLATE if stage_four else DEMO_TEMPLATE,
         caption_question=f"[caption] {question}" if stage_four else question,
         eos_token_ids=tuple(stops),
     )
