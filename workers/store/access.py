@@ -70,11 +70,12 @@ def filesystem(uri: str) -> Any:
         store = kind(use_listings_cache=False)
         if scheme in ("s3", "s3a"):
             store.connect()  # once; it looks at the environment and asks nothing of the network
-    except _settings_errors() as error:
+    except ValueError as error:
         raise UsageError(
-            f"{uri}: no client can be made with these settings: {error} (an endpoint is a whole "
-            "URL, such as http://localhost:8333)"
+            f"{uri}: {error} (AWS_ENDPOINT_URL_S3 is a whole URL, such as http://localhost:8333)"
         ) from error
+    except request_errors() as error:
+        raise UsageError(f"{uri}: {error}") from error
     return store
 
 
@@ -120,10 +121,6 @@ def request_errors() -> tuple[type[BaseException], ...]:
     there. Some of `client_errors`.
     """
     return _imported(_REQUEST_ERRORS)
-
-
-def _settings_errors() -> tuple[type[BaseException], ...]:
-    return (ValueError, *request_errors())
 
 
 def _imported(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], ...]:
