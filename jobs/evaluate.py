@@ -1,6 +1,7 @@
 """Score a checkpoint on pictures whose names are known.
 
-    python jobs/evaluate.py --suite caption --annotations FILE --images FOLDER [--model pocket]
+    python jobs/evaluate.py --suite caption --annotations FILE --images FOLDER \\
+        [--model pocket|FOLDER] [--device auto|cpu|cuda]
 
 FILE holds JSON lines {"image": file name, "names": [accepted name, …]}. `--baseline CORPUS` scores
 the nearest neighbour in frozen ImageNet features beside it.
@@ -11,51 +12,67 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from schemas.outcome import BucketsightError
+from jobs.arguments import Parser
+from jobs.local_device import local_device
+from schemas.outcome import BucketsightError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from workers.model import TinyGPTV
+
+PROGRAM = "evaluate"
 
 BATCH = 32
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, score, print; 2 with one sentence where the question cannot be answered."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(prog=PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("--suite", choices=("caption",), required=True)
     parser.add_argument("--annotations", type=Path, required=True, metavar="FILE")
     parser.add_argument("--images", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--model", default="pocket", metavar="pocket|FOLDER")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--baseline", type=Path, metavar="CORPUS")
     parser.add_argument("--baseline-kind", choices=("drawings", "photos"), default="drawings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every caption and score")
     try:
-        return _evaluate(parser.parse_args(arguments))
+        _evaluate(parser.parse_args(arguments))
     except BucketsightError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
+    return ExitCode.COMPLETE
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> None:
     from workers.evaluation.naming import read_annotations, score_captions
-    from workers.model import TinyGPTV
     from workers.model.description import checkpoint_folder
+    from workers.training.corpus.folder import whole_corpus
 
     cases = read_annotations(options.annotations, options.images)
-    model = TinyGPTV.from_pretrained(checkpoint_folder(options.model))
-    captions: list[str] = []
-    for start in range(0, len(cases), BATCH):
-        captions += model.caption([case.path for case in cases[start : start + BATCH]])
-        print(f"\r{len(captions)}/{len(cases)}", end="", file=sys.stderr)
-    print(file=sys.stderr)
+    model_folder = checkpoint_folder(options.model)
+    if options.baseline:
+        whole_corpus(options.baseline)
+    if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
+        raise UsageError(f"--json {options.json} is a folder, or lies in one that is not there")
+    device = local_device(options.device)
+
+    from workers.evaluation.nearest_neighbour import nearest_names
+    from workers.model import TinyGPTV
+
+    model = TinyGPTV.from_pretrained(model_folder, device=device)
+    captions = _captions(model, [case.path for case in cases])
     scores = {model.name: score_captions(cases, captions)}
     if options.baseline:
-        from workers.evaluation.nearest_neighbour import nearest_names
-
-        names = nearest_names(options.baseline, options.baseline_kind, [c.path for c in cases])
+        paths = [case.path for case in cases]
+        names = nearest_names(options.baseline, options.baseline_kind, paths)
         scores["nearest neighbour"] = score_captions(cases, names)
     print(f"{'':<20}{'images':>8}{'exact':>9}{'contained':>11}")
     for name, score in scores.items():
@@ -67,7 +84,17 @@ def _evaluate(options: argparse.Namespace) -> int:
         ]
         record = {"scores": {name: asdict(score) for name, score in scores.items()}}
         options.json.write_text(json.dumps(record | {"captions": answers}, indent=1))
-    return 0
+
+
+def _captions(model: TinyGPTV, paths: Sequence[Path]) -> list[str]:
+    from workers.evaluation.pictures import read_picture
+
+    captions: list[str] = []
+    for start in range(0, len(paths), BATCH):
+        captions += model.caption([read_picture(path) for path in paths[start : start + BATCH]])
+        print(f"\r{len(captions)}/{len(paths)}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return captions
 
 
 if __name__ == "__main__":

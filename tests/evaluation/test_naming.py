@@ -28,10 +28,26 @@ def test_any_accepted_name_is_right() -> None:
     assert score_captions([case], ["a photo of a car"]).exact == 1
 
 
-@pytest.mark.parametrize("content", [None, "", '{"image": "x.png"}', "not json", "[]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "",
+        "not json",
+        "[]",
+        '{"image": "x.png"}',
+        '{"image": "x.png", "names": "cat"}',
+        '{"image": "x.png", "names": []}',
+        '{"image": "x.png", "names": [1]}',
+        '{"image": "x.png", "names": ["cat", " "]}',
+        '{"image": 1, "names": ["cat"]}',
+        '{"image": "not there.png", "names": ["cat"]}',
+    ],
+)
 def test_bad_annotations_are_refused(tmp_path: Path, content: str | None) -> None:
     """A missing, empty or malformed annotation file is one clear sentence that names the file."""
     path = tmp_path / "annotations.jsonl"
+    (tmp_path / "x.png").write_bytes(b"")
     if content is not None:
         path.write_text(content)
     with pytest.raises(UsageError, match=r"annotations\.jsonl"):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas.outcome import UsageError
 
@@ -36,24 +37,36 @@ def read_annotations(annotations: Path, images: Path) -> list[NamedImage]:
     """JSON lines `{"image": file name, "names": [name, …]}`.
 
     Raises:
-        UsageError: the file is missing, or a line is not of that form.
+        UsageError: the file is missing, a line is not of that form, or a picture is not there.
     """
     try:
         lines = annotations.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"cannot read {annotations}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {annotations}: {error}") from error
     cases = []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-            cases.append(NamedImage(images / record["image"], tuple(record["names"])))
+            case = _named_image(json.loads(line), images)
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f'{annotations}, line {number}: not {{"image": …, "names": […]}}'
+                f'{annotations}, line {number}: not {{"image": file name, "names": [name, …]}}'
             ) from error
+        if not case.path.is_file():
+            raise UsageError(f"{annotations}, line {number}: there is no picture {case.path}")
+        cases.append(case)
     if not cases:
         raise UsageError(f"{annotations} holds no picture")
     return cases
+
+
+def _named_image(record: Any, images: Path) -> NamedImage:
+    """One line's picture; ValueError, KeyError or TypeError at another shape."""
+    image, names = record["image"], record["names"]
+    if not isinstance(names, list) or not names:
+        raise ValueError("names is no list of names")
+    if not all(isinstance(text, str) and text.strip() for text in (image, *names)):
+        raise ValueError("a name is empty or no text")
+    return NamedImage(images / image, tuple(names))
 
 
 def noun_of(caption: str) -> str:

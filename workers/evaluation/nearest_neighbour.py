@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from workers.images import decode, preprocess
+from workers.evaluation.pictures import read_picture
+from workers.images import preprocess
 from workers.model.config import pocket
 from workers.model.stem import EfficientNetLite0Stem
 from workers.training.pretrained_stem import imagenet_weights, load_imagenet
@@ -31,7 +32,7 @@ def nearest_names(corpus: Path, kind: str, paths: Sequence[Path]) -> list[str]:
     reference, names = _training_features(corpus, kind)
     nearest = []
     for start in range(0, len(paths), BATCH):
-        images = [decode(path.read_bytes()) for path in paths[start : start + BATCH]]
+        images = [read_picture(path) for path in paths[start : start + BATCH]]
         similarity = _features(images) @ reference.T
         nearest += [names[index] for index in similarity.argmax(1).tolist()]
     return nearest

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from workers.training.corpus import clipart, drawings, packages, photos, yardsticks
 from workers.training.corpus.drawings import Drawing
 from workers.training.corpus.fetch import fetch, members
+from workers.training.corpus.folder import ACCOUNT
 from workers.training.corpus.names import EmojiNames, cldr_entries
 from workers.training.corpus.packages import PACKAGES
 from workers.training.corpus.render import SIDE, Pixels, is_blank, thumbnail
@@ -51,6 +52,7 @@ def build(corpus: Path, downloads: Path) -> dict[str, Any]:
     archives = {package.name: fetch(package, downloads) for package in PACKAGES}
     names, english = read_names(archives[packages.EMOJIBASE.name], archives[packages.CLDR.name])
     corpus.mkdir(parents=True, exist_ok=True)
+    (corpus / ACCOUNT).unlink(missing_ok=True)
     kept = hold_out(
         distinct([item for item in _all(archives, names, english) if not is_blank(item.pixels)])
     )
@@ -77,7 +79,7 @@ def build(corpus: Path, downloads: Path) -> dict[str, Any]:
             for package in PACKAGES
         },
     }
-    (corpus / "corpus.json").write_text(json.dumps(account, indent=1) + "\n", encoding="utf-8")
+    (corpus / ACCOUNT).write_text(json.dumps(account, indent=1) + "\n", encoding="utf-8")
     return account
 
 
