@@ -63,10 +63,15 @@ def test_fused_rows_lie_head_by_head() -> None:
 def test_a_missing_key_is_named(lost: str) -> None:
     """Neither direction goes on without a key; the error names it."""
     golden = Golden("A")
+    config = config_of(golden)
     theirs = whole_model(golden)
+    ours = from_authors(theirs, config)
     del theirs[lost]
     with pytest.raises(CheckpointError, match=lost):
-        from_authors(theirs, config_of(golden))
+        from_authors(theirs, config)
+    for name in ("llama_proj2.bias", "vision_model.encoder.layers.2.self_attn.qkv.bias"):
+        with pytest.raises(CheckpointError, match=name):
+            to_authors({key: value for key, value in ours.items() if key != name}, config)
 
 
 def test_an_unknown_key_is_named() -> None:

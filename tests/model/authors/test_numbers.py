@@ -65,6 +65,12 @@ def test_what_a_file_leaves_out_is_as_released(tmp_path: Path) -> None:
         ({"lora": {"target_modules": ["fc1"]}}, "lora.target_modules"),
         ({"proj": {"llama_proj": [768, 4096], "llama_proj2": [4095, 2560]}}, "proj"),
         ({"arch": "minigpt5"}, "minigpt5"),
+        ({"phi": {}, "phi2": {"hidden_size": 64}}, "says phi2"),
+        ({"ln_vision_eps": "1e-5"}, "ln_vision_eps '1e-5'"),
+        ({"rms_post_layernorm_eps": True}, "rms_post_layernorm_eps True"),
+        ({"lora": {"r": 8, "alpha": 4, "scaling": 0.25}}, "lora.scaling 0.25"),
+        ({"lora": {"r": 0}}, "lora.r 0"),
+        ({"vit": {"mlp_ratio": "4"}}, "vit.mlp_ratio '4'"),
         ([], "no JSON object"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,31 @@ FIXED: Mapping[str, Mapping[str, Any]] = {
     },
     "lora": {"target_modules": ["query_key_value", "dense"]},
 }
+
+SECTIONS = frozenset({"vit", "qformer", "proj", "phi", "lora", "arch"})
+VISION_EPSILON = "ln_vision_eps"
+RMS_EPSILON = "rms_post_layernorm_eps"
+# What a reference fixture tells of itself beside its numbers.
+DESCRIPTION = frozenset(
+    {
+        "chat",
+        "files",
+        "gen",
+        "loss",
+        "name",
+        "param_dtypes_after_unpatched_load",
+        "phi_folder_has_custom_norm_keys",
+        "prompt_segment_ids",
+        "prompts",
+        "questions",
+        "reference_source",
+        "seed",
+        "tensors",
+        "text_only",
+        "tokens",
+        "versions",
+    }
+)
 
 # What says nothing about inference, or follows from other numbers.
 SILENT: Mapping[str, frozenset[str]] = {
@@ -129,6 +155,8 @@ def read_numbers(path: Path, image_size: int) -> Numbers:
             other or `image_size`.
     """
     values = _read_json(path)
+    for key in sorted(values.keys() - SECTIONS - DESCRIPTION - {VISION_EPSILON, RMS_EPSILON}):
+        raise UsageError(f"{path} says {key}, which is no number of a TinyGPT-V")
     default = released(3)
     vit = _section(path, values, "vit", VISION, default.vision)
     vit.setdefault("image_size", image_size)
@@ -136,13 +164,14 @@ def read_numbers(path: Path, image_size: int) -> Numbers:
         raise UsageError(f"{path} says vit.img_size {vit['image_size']}, --image-size {image_size}")
     if "intermediate_size" not in vit and "mlp_ratio" in values.get("vit", {}):
         width = vit.get("hidden_size", VisionConfig.hidden_size)
-        vit["intermediate_size"] = int(width * values["vit"]["mlp_ratio"])
-    if "ln_vision_eps" in values:
-        vit["output_layer_norm_eps"] = values["ln_vision_eps"]
+        ratio = _number(path, "vit.mlp_ratio", values["vit"]["mlp_ratio"])
+        vit["intermediate_size"] = int(width * ratio)
+    if VISION_EPSILON in values:
+        vit["output_layer_norm_eps"] = _number(path, VISION_EPSILON, values[VISION_EPSILON])
     qformer = _section(path, values, "qformer", QFORMER, default.qformer)
     phi = _section(path, values, "phi", LANGUAGE, default.language)
-    if "rms_post_layernorm_eps" in values:
-        phi["rms_norm_eps"] = values["rms_post_layernorm_eps"]
+    if RMS_EPSILON in values:
+        phi["rms_norm_eps"] = _number(path, RMS_EPSILON, values[RMS_EPSILON])
     config = replace(
         default,
         vision=replace(default.vision, **vit),
@@ -152,7 +181,7 @@ def read_numbers(path: Path, image_size: int) -> Numbers:
     if "proj" in values:
         config = replace(config, projection_size=_projection_size(path, values["proj"], config))
     _check_sizes(path, values, config)
-    lora = Lora(**_section(path, values, "lora", LORA, Lora()))
+    lora = _lora(path, values)
     return Numbers(config, lora, _is_stage_four(path, values, image_size))
 
 
@@ -176,10 +205,7 @@ def _section(
     for key, value in section.items():
         if key in fields:
             whole = isinstance(getattr(default, fields[key]), int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                kind = "whole number" if whole else "number"
-                raise UsageError(f"{path} says {name}.{key} {value!r}, which is no {kind}")
-            ours[fields[key]] = value
+            ours[fields[key]] = _number(path, f"{name}.{key}", value, whole)
         elif key in FIXED[name]:
             if value != FIXED[name][key]:
                 raise UsageError(
@@ -188,6 +214,24 @@ def _section(
         elif key not in SILENT[name]:
             raise UsageError(f"{path} says {name}.{key}, which is no number of a TinyGPT-V")
     return ours
+
+
+def _number(path: Path, what: str, value: Any, whole: bool = False) -> Any:
+    """`value`, an int where `whole`, else any number."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        kind = "whole number" if whole else "number"
+        raise UsageError(f"{path} says {what} {value!r}, which is no {kind}")
+    return value
+
+
+def _lora(path: Path, values: Mapping[str, Any]) -> Lora:
+    lora = Lora(**_section(path, values, "lora", LORA, Lora()))
+    if lora.rank < 1:
+        raise UsageError(f"{path} says lora.r {lora.rank}, which is no rank")
+    said = values.get("lora", {}).get("scaling", lora.scaling)
+    if not isclose(_number(path, "lora.scaling", said), lora.scaling):
+        raise UsageError(f"{path} says lora.scaling {said}, but alpha / r is {lora.scaling}")
+    return lora
 
 
 def _projection_size(path: Path, proj: Any, config: TinyGPTVConfig) -> int:
@@ -219,7 +263,8 @@ def _check_sizes(path: Path, values: Mapping[str, Any], config: TinyGPTVConfig) 
 def _is_stage_four(path: Path, values: Mapping[str, Any], image_size: int) -> bool:
     if "arch" not in values:
         # As released: only stage 4 sees larger images than the ViT was trained on.
-        return bool(image_size > values.get("vit", {}).get("file_img_size", 224))
+        trained = values.get("vit", {}).get("file_img_size", 224)
+        return bool(image_size > _number(path, "vit.file_img_size", trained))
     classes = {"minigpt4": False, "minigpt_v2": True}
     if values["arch"] not in classes:
         raise UsageError(f"{path} says arch {values['arch']!r}, not minigpt4 or minigpt_v2")
