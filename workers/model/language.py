@@ -5,7 +5,8 @@ B rows, T positions, D width
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -27,6 +28,19 @@ class AttentionRMSNorm(nn.Module):
         variance = hidden.float().pow(2).mean(-1, keepdim=True)
         normed = hidden * torch.rsqrt(variance + self.eps)
         return normed.to(self.weight.dtype) * self.weight
+
+
+class Float32RotaryEmbedding(PhiRotaryEmbedding):
+    """Phi's rotary table, which stays fp32 whatever the parameters become (SPEC.md §2.3)."""
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """What `to`, `half` and their like end in: the table follows to a device, not a dtype."""
+        exact = self.inv_freq
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        kept = exact.to(self.inv_freq.device)
+        self.inv_freq = nn.Buffer(kept, persistent=False)
+        self.original_inv_freq = nn.Buffer(kept.clone(), persistent=False)
+        return self
 
 
 class TinyGPTVDecoderLayer(PhiDecoderLayer):
@@ -85,6 +99,7 @@ def build_language_model(config: LanguageConfig) -> PhiForCausalLM:
     )
     language_model = PhiForCausalLM(phi)
     phi.num_hidden_layers = config.num_layers
+    language_model.model.rotary_emb = Float32RotaryEmbedding(phi)
     language_model.model.layers = nn.ModuleList(
         TinyGPTVDecoderLayer(phi, index, config.rms_norm_eps) for index in range(config.num_layers)
     )
@@ -92,8 +107,5 @@ def build_language_model(config: LanguageConfig) -> PhiForCausalLM:
 
 
 def compute_rotary_tables(model: PhiForCausalLM, device: torch.device | str) -> None:
-    """Fill in what no checkpoint holds: a model that was built on the meta device has no tables.
-
-    They are fp32 whatever the parameters are (SPEC.md §2.3).
-    """
-    model.model.rotary_emb = PhiRotaryEmbedding(model.config).to(device)
+    """Fill in what no checkpoint holds: a model that was built on the meta device has no tables."""
+    model.model.rotary_emb = Float32RotaryEmbedding(model.config).to(device)
