@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"convert_checkpoint: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"convert_checkpoint: {options.out} could not be written: {error}", file=sys.stderr)
+        place = error.filename or options.out
+        print(f"convert_checkpoint: {place}: {error.strerror or error}", file=sys.stderr)
         return ExitCode.FAILED
     for role, keys in manifest.origin.dropped.items():
         if keys:
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     for role, keys in manifest.origin.replaced.items():
         if keys:
             print(f"{role}: {len(keys)} keys give way to the stage file's (see manifest.json)")
+    for note in manifest.origin.notes:
+        print(note)
     print(f"{options.out} holds the checkpoint, model digest {manifest.digest}")
     return ExitCode.COMPLETE
 

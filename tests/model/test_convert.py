@@ -153,8 +153,8 @@ def test_newer_peft_names(plain: State, tmp_path: Path) -> None:
     assert "model.layers.0.self_attn.query_key_value.weight" in replaced
 
 
-def test_no_adapters(plain: State, tmp_path: Path) -> None:
-    """A stage file without LoRA, named without peft's wrapper, leaves Phi's matrices alone."""
+def test_no_adapters(plain: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stage file without LoRA or peft's wrapper leaves Phi's matrices alone, and that is said."""
 
     def without(stage: State) -> None:
         bare = {n: t for n, t in stage.items() if ".lora_" not in n}
@@ -162,6 +162,8 @@ def test_no_adapters(plain: State, tmp_path: Path) -> None:
         stage |= renamed(bare, {PEFT: "llama_model."})
 
     found = convert(A, tmp_path / "out", stage=A.rewritten("stage", tmp_path, without))
+    assert capsys.readouterr().out.count("stage.safetensors holds no adapters") == 1
+    assert len(read_manifest(tmp_path / "out").origin.notes) == 1
     phi = A.weights("phi_split")
     adapted = [name for name in plain if name.endswith(("_proj.weight", "self_attn.dense.weight"))]
     adapted = [name for name in adapted if name.startswith("language_model.")]
@@ -171,8 +173,8 @@ def test_no_adapters(plain: State, tmp_path: Path) -> None:
     assert equal({**found, **{name: plain[name] for name in adapted}}, plain)
 
 
-def test_frozen_norms(plain: State, tmp_path: Path) -> None:
-    """Norms in fp16 are taken as they are; without a final one Phi-2's stands."""
+def test_frozen_norms(plain: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Norms in fp16 are taken as they are; without a final one Phi-2's stands, and that is said."""
 
     def frozen(stage: State) -> None:
         del stage[f"{PEFT}model.final_layernorm.weight"]
@@ -180,6 +182,7 @@ def test_frozen_norms(plain: State, tmp_path: Path) -> None:
             stage[name] = stage[name].half()
 
     found = convert(A, tmp_path / "out", stage=A.rewritten("stage", tmp_path, frozen))
+    assert capsys.readouterr().out.count("Phi-2's final norm stands") == 1
     final = "language_model.model.final_layernorm.weight"
     assert torch.equal(found[final], A.weights("phi")[final.removeprefix("language_model.")])
     norms = [name for name in plain if name.startswith("language_model.") and "layernorm" in name]
@@ -324,6 +327,12 @@ def add(name: str, *shape: int) -> Change:
     return change
 
 
+def without_adapters(state: State) -> None:
+    """Take the adapters out and leave peft's wrapper."""
+    for name in [name for name in state if ".lora_" in name]:
+        del state[name]
+
+
 @pytest.mark.parametrize(
     ("role", "change", "told"),
     [
@@ -344,6 +353,7 @@ def add(name: str, *shape: int) -> Change:
         ("stage", lose(f"{LAYER}post_layernorm.weight"), f"{LAYER}post_layernorm.weight"),
         ("stage", lose(f"{LAYER}self_attn.dense.lora_B.weight"), "self_attn.dense.lora_B.weight"),
         ("stage", cut(f"{LAYER}self_attn.dense.lora_A.weight"), "self_attn.dense.lora_A.weight"),
+        ("stage", without_adapters, f"{LAYER}self_attn.query_key_value.lora_A.weight"),
         ("stage", cut("llama_proj.weight"), "llama_proj.weight"),
         ("stage", add("Qformer.bert.surprise", 3), "Qformer.bert.surprise"),
         ("stage", add("query_tokens", 1, 8, 48), "Qformer.bert.embeddings.LayerNorm"),
@@ -456,3 +466,18 @@ def test_an_occupied_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert convert_checkpoint.main(A.arguments(tmp_path)) == 2
     assert "not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_failing_disk_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that the system refuses to read ends with 1 and a sentence that names that file."""
+
+    def refuse(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("workers.model.convert.digest_file", refuse)
+    assert convert_checkpoint.main(A.arguments(tmp_path / "out")) == 1
+    error = capsys.readouterr().err
+    assert str(A.path("eva")) in error
+    assert str(tmp_path / "out") not in error

@@ -77,6 +77,7 @@ def convert(request: Conversion) -> Manifest:
         sources={role: tuple(digest_file(path) for path in paths) for role, paths in parts.items()},
         dropped=assembly.dropped,
         replaced=assembly.replaced,
+        notes=assembly.notes,
     )
     blocks = _blocks(assembly.state, shapes, config)
     return write_checkpoint(request.out, config, tokenizer, generation, blocks, origin)

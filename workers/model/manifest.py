@@ -28,14 +28,18 @@ class FileDigest:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint was made from; empty for one that was trained here."""
+    """What a checkpoint was made from, and how; empty where nobody said."""
 
     sources: Mapping[str, tuple[FileDigest, ...]] = field(default_factory=dict)
-    """Role (`eva`, `blip2`, `phi`, `stage`, `tokenizer`) → its files."""
+    """Role (`eva`, `blip2`, `phi`, `stage`, `tokenizer`; `stem`, `corpus`) → its files."""
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Role → keys of its files that nothing reads."""
     replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Role → keys of its files in whose place the stage file's stand."""
+    notes: tuple[str, ...] = ()
+    """What else a reader should know, a sentence each."""
+    training: Mapping[str, int | float | str] = field(default_factory=dict)
+    """What a training was given besides files: its `seed`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Manifest:
             "sources": {role: _files_to_dict(files) for role, files in self.origin.sources.items()},
             "dropped": {role: list(keys) for role, keys in self.origin.dropped.items()},
             "replaced": {role: list(keys) for role, keys in self.origin.replaced.items()},
+            "notes": list(self.origin.notes),
+            "training": dict(self.origin.training),
         }
 
     @classmethod
@@ -69,6 +75,9 @@ class Manifest:
             sources={role: _files_from_dict(v) for role, v in values["sources"].items()},
             dropped={role: tuple(keys) for role, keys in values["dropped"].items()},
             replaced={role: tuple(keys) for role, keys in values["replaced"].items()},
+            # Manifests of before these two were told are of the same format.
+            notes=tuple(str(note) for note in values.get("notes", ())),
+            training=dict(values.get("training", {})),
         )
         return cls(_files_from_dict(values["files"]), origin, str(values["quantization"]))
 

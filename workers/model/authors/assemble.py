@@ -50,6 +50,8 @@ class Assembly:
     """Role of a file → its keys that nothing reads."""
     replaced: Mapping[str, tuple[str, ...]]
     """Role of a file → its keys in whose place the stage file's stand."""
+    notes: tuple[str, ...]
+    """What else is to be said, a sentence each."""
 
 
 def assemble(files: AuthorsFiles, shapes: Shapes, numbers: Numbers) -> Assembly:
@@ -91,6 +93,7 @@ def assemble(files: AuthorsFiles, shapes: Shapes, numbers: Numbers) -> Assembly:
             role: tuple(sorted(part.pieces[n].key for n in part.pieces.keys() & trained.pieces))
             for role, part in (("eva", vision), ("blip2", bridge), ("phi", language))
         },
+        notes=trained.notes,
     )
 
 

@@ -3,9 +3,9 @@
 | variant (§3.2) | how it is taken |
 |---|---|
 | adapters, `llama_model.base_model.model.` | as the spelling below |
-| no adapters, `llama_model.` | the same names, nothing to merge |
+| no adapters, `llama_model.` | the same names, nothing to merge; said |
 | newer peft | `.default.` and `.base_layer.` are taken out of the names |
-| no `final_layernorm.weight` | Phi-2's stands |
+| no `final_layernorm.weight` | Phi-2's stands; said |
 | norms in fp16 | as they are |
 | trained Q-Former, `query_tokens` present | all of it, in place of BLIP-2's |
 | frozen tensors of any part | in place of that part's own |
@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from workers.model.authors.files import AuthorsFile
@@ -26,6 +26,7 @@ LANGUAGE = "llama_model."
 PEFT = "base_model.model."
 POSITION_IDS = "Qformer.bert.embeddings.position_ids"
 ADAPTED = (FUSED, "self_attn.dense")
+FINAL_NORM = f"{LANGUAGE}model.final_layernorm.weight"
 TRAINED_NORMS = (
     "self_attn.q_layernorm.weight",
     "self_attn.k_layernorm.weight",
@@ -54,6 +55,8 @@ class Trained:
     adapters: Mapping[str, Adapter]
     """By the canonical name of the weight that they change."""
     dropped: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What the file does not bring though another would, a sentence each."""
 
 
 def trained_part(stage: AuthorsFile, shapes: Shapes, lora: Lora) -> Trained:
@@ -73,7 +76,8 @@ def trained_part(stage: AuthorsFile, shapes: Shapes, lora: Lora) -> Trained:
     spelling = _spelling(stage)
     required = [name for name in shapes if name.endswith(TRAINED_NORMS)]
     required += [name for name in shapes if name.startswith(PROJECTIONS)]
-    if found.keys() & lora_shapes.keys():
+    # Only peft wraps the language model, and it does so for its adapters.
+    if _is_wrapped(stage) or found.keys() & lora_shapes.keys():
         required += lora_shapes
     if any(name.startswith(QFORMER) for name in found):
         required += [name for name in shapes if name.startswith(QFORMER)]
@@ -84,7 +88,7 @@ def trained_part(stage: AuthorsFile, shapes: Shapes, lora: Lora) -> Trained:
         if name in found and "lora_A" in name
     }
     pieces = {name: piece for name, piece in found.items() if name in shapes}
-    return Trained(pieces, adapters, dropped)
+    return Trained(pieces, adapters, dropped, tuple(_notes(stage, pieces, adapters)))
 
 
 def canonical(key: str) -> str:
@@ -95,9 +99,22 @@ def canonical(key: str) -> str:
     return LANGUAGE + bare.replace(".base_layer.", ".").replace(".default.", ".")
 
 
+def _is_wrapped(stage: AuthorsFile) -> bool:
+    return any(key.startswith(LANGUAGE + PEFT) for key in stage.tensors)
+
+
+def _notes(
+    stage: AuthorsFile, pieces: Mapping[str, Piece], adapters: Mapping[str, Adapter]
+) -> Iterator[str]:
+    if not adapters:
+        yield f"{stage.path.name} holds no adapters: Phi-2's attention stands as it is"
+    if FINAL_NORM not in pieces:
+        yield f"{stage.path.name} holds no final norm: Phi-2's final norm stands"
+
+
 def _spelling(stage: AuthorsFile) -> Callable[[str], str]:
     """How this file would write a canonical name."""
-    wrapped = any(key.startswith(LANGUAGE + PEFT) for key in stage.tensors)
+    wrapped = _is_wrapped(stage)
     named = any(".default." in key for key in stage.tensors)
 
     def spell(name: str) -> str:
