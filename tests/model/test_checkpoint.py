@@ -16,7 +16,7 @@ from workers.model.authors.prompts import generation_settings
 from workers.model.authors.tokenizer import read_tokenizer
 from workers.model.checkpoint import read_checkpoint, write_checkpoint
 from workers.model.config import tiny
-from workers.model.manifest import FORMAT_VERSION, read_manifest
+from workers.model.manifest import FORMAT_VERSION, FileDigest, Origin, read_manifest
 from workers.model.shards import Block, TensorSpec, blocks_of
 
 
@@ -88,13 +88,65 @@ def test_precision(model: TinyGPTV, saved: Path, tmp_path: Path) -> None:
     assert torch.equal(again.query_tokens, model.query_tokens.half().float())
 
 
-def test_training_on_leaves_the_folder_alone(saved: Path) -> None:
-    """Parameters are mapped from the folder, and changing them does not reach it."""
-    found = TinyGPTV.from_pretrained(saved)
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter.add_(1.0)
-    read_checkpoint(saved)
+def test_the_folder_and_the_model_are_apart(folder: Path) -> None:
+    """Parameters and files do not change with each other once the digests are compared."""
+    found = TinyGPTV.from_pretrained(folder)
+    for parameter in found.parameters():
+        parameter.add_(1.0)
+    read_checkpoint(folder)
+    weights = folder / "model.safetensors"
+    before = {name: tensor.clone() for name, tensor in found.state_dict().items()}
+    again = TinyGPTV.from_pretrained(folder)
+    with weights.open("r+b") as file:
+        file.write(bytes(weights.stat().st_size))
+    assert all(torch.equal(before[n], t) for n, t in found.state_dict().items())
+    assert again.query_tokens.isfinite().all()
+    assert torch.equal(again.llama_proj.weight + 1, before["llama_proj.weight"])
+
+
+def test_inference_asks_for_no_gradients(saved: Path) -> None:
+    """What from_pretrained gives computes without a graph."""
+    model = TinyGPTV.from_pretrained(saved)
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_origin_travels_along(saved: Path, tmp_path: Path) -> None:
+    """What a model was made from is saved with it, read with it, and saved again."""
+    origin = Origin(
+        sources={"stem": (FileDigest("stem.bin", "ab" * 32, 7),)},
+        dropped={"eva": ("blocks.39.norm1.bias",)},
+        notes=("no adapters",),
+        training={"seed": 3},
+    )
+    trained = TinyGPTV.from_pretrained(saved)
+    digest = trained.digest
+    trained.origin = origin
+    trained.save_pretrained(tmp_path / "first")
+    TinyGPTV.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    assert read_manifest(tmp_path / "second").origin == origin
+    assert TinyGPTV.from_pretrained(tmp_path / "second").digest == digest
+
+
+def test_an_older_manifest(folder: Path) -> None:
+    """A manifest that tells neither notes nor training is read."""
+    path = folder / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["notes"], values["training"]
+    path.write_text(json.dumps(values))
+    assert read_manifest(folder).origin == Origin()
+
+
+def test_the_rotary_table_stays_exact(saved: Path) -> None:
+    """However a model comes to be in half precision, its rotary table is the fp32 one."""
+    exact = TinyGPTV.from_pretrained(saved).language_model.model.rotary_emb.inv_freq
+    for change in (TinyGPTV.half, TinyGPTV.bfloat16, lambda model: model.to(torch.float16)):
+        model = TinyGPTV.from_pretrained(saved)
+        change(model)
+        assert model.query_tokens.dtype != torch.float32
+        rotary = model.language_model.model.rotary_emb
+        assert torch.equal(rotary.inv_freq, exact)
+        assert torch.equal(rotary.original_inv_freq, exact)
+        assert not [name for name in model.state_dict() if "inv_freq" in name]
 
 
 def test_others_read_it(saved: Path) -> None:

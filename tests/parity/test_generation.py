@@ -8,7 +8,7 @@ import torch
 from tests.golden import ACTIVATION, LOGIT, Golden, State, distance
 from workers.model import TinyGPTV
 from workers.model.prompts import clean_answer
-from workers.model.tinygptv import Prefix
+from workers.model.tinygptv import Features, Prefix
 
 LOSS = 1e-4
 
@@ -17,25 +17,20 @@ Batch = tuple[str, Prefix]
 
 
 @pytest.fixture(scope="module")
-def rows(golden: Golden, model: TinyGPTV, expected: State) -> list[torch.Tensor]:
-    """Each prompt with its image, [T, D]."""
+def images(model: TinyGPTV, expected: State) -> torch.Tensor:
+    """What the language model reads of the three images."""
     with torch.inference_mode():
-        images = model.encode_images(expected["in.images"])
-        prompts = golden.facts["prompts"]
-        return [model.embed_prompt(p, image) for p, image in zip(prompts, images, strict=True)]
+        return model.encode_images(expected["in.images"])
 
 
 @pytest.fixture(params=["gen1", "gen3"])
-def batch(request: pytest.FixtureRequest, rows: list[torch.Tensor]) -> Batch:
-    """The first row alone, then all three padded to the longest."""
-    chosen = rows[:1] if request.param == "gen1" else rows
-    length = max(len(row) for row in chosen)
-    embeds = torch.zeros(len(chosen), length, chosen[0].shape[1])
-    mask = torch.zeros(len(chosen), length, dtype=torch.long)
-    for index, row in enumerate(chosen):
-        embeds[index, length - len(row) :] = row
-        mask[index, length - len(row) :] = 1
-    return request.param, Prefix(embeds, mask)
+def batch(
+    request: pytest.FixtureRequest, golden: Golden, model: TinyGPTV, images: torch.Tensor
+) -> Batch:
+    """The first prompt with its image alone, then all three, of different lengths."""
+    count = 1 if request.param == "gen1" else 3
+    prefix = model.prefix(Features(images[:count]), golden.facts["prompts"][:count])
+    return request.param, prefix
 
 
 def test_prompt_logits(batch: Batch, model: TinyGPTV, expected: State) -> None:
@@ -90,6 +85,32 @@ def test_score_ranks_as_the_authors_loss(golden: Golden, model: TinyGPTV, expect
     losses = [-score / length for score, length in zip(scores, lengths, strict=True)]
     wanted = expected["out.multi_select.losses"][:count].tolist()
     assert losses == pytest.approx(wanted, abs=LOSS)
+
+
+def test_a_padded_score_is_the_single_one(
+    golden: Golden, model: TinyGPTV, images: torch.Tensor
+) -> None:
+    """A row of a padded batch gives a continuation the log-probability that it gives alone."""
+    prompts, texts = golden.facts["prompts"], ["yes", "no, it is a cat", ""]
+    padded = model.prefix(Features(images), prompts)
+    assert not padded.attention_mask.all()
+    together = model.score(padded, texts)
+    assert together.shape == (3, 3)
+    assert not together[:, 2].any()
+    for row in range(3):
+        single = model.prefix(Features(images[row : row + 1]), prompts[row : row + 1])
+        assert together[row] == pytest.approx(model.score(single, texts)[0], abs=LOSS)
+
+
+def test_half_precision_says_something(golden: Golden, checkpoint: Path) -> None:
+    """In fp16 a caption ends and is text, and every layer hands on fp16."""
+    model = TinyGPTV.from_pretrained(checkpoint, dtype=torch.float16)
+    outputs: list[torch.dtype] = []
+    for layer in model.language_model.model.layers:
+        layer.register_forward_hook(lambda module, inputs, output: outputs.append(output.dtype))
+    (answer,) = model.caption([golden.picture], prompt=golden.facts["prompts"][0])
+    assert answer
+    assert set(outputs) == {torch.float16}
 
 
 def test_caption_is_the_greedy_answer(golden: Golden, model: TinyGPTV, checkpoint: Path) -> None:

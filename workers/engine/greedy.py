@@ -51,18 +51,29 @@ def generate_greedily(
         attention_mask: [B, T], 0 on pads.
         max_new_tokens: at most so many, at least 1.
         eos_token_ids: a row that emits one of these is finished; the first of them fills it up.
+            With none of them every row has `max_new_tokens`.
 
     Returns:
-        [B, ≤N] int64, the end-of-sequence token included; as long as the longest row.
+        [B, ≤N] int64, the end-of-sequence token included; as long as the longest row, [0, 0]
+        where there is no row.
+
+    Raises:
+        ValueError: fewer than one new token asked for.
     """
-    stops = torch.tensor(list(eos_token_ids), device=inputs_embeds.device)
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens is {max_new_tokens}; at least 1 token is generated")
+    device = inputs_embeds.device
+    if not len(inputs_embeds):
+        return torch.zeros(0, 0, dtype=torch.long, device=device)
+    stops = torch.tensor(list(eos_token_ids), dtype=torch.long, device=device)
+    filler = eos_token_ids[0] if eos_token_ids else 0  # without stops nothing is filled up
     position_ids = positions(attention_mask)
     next_position = position_ids[:, -1:] + 1
     logits, cache = decoder.decode(inputs_embeds, attention_mask, position_ids, None)
-    finished = torch.zeros(len(inputs_embeds), dtype=torch.bool, device=inputs_embeds.device)
+    finished = torch.zeros(len(inputs_embeds), dtype=torch.bool, device=device)
     generated: list[torch.Tensor] = []
     while True:
-        token = logits.argmax(-1).masked_fill(finished, int(stops[0]))
+        token = logits.argmax(-1).masked_fill(finished, filler)
         generated.append(token)
         finished = finished | torch.isin(token, stops)
         if len(generated) == max_new_tokens or bool(finished.all()):

@@ -47,7 +47,7 @@ def decode(data: bytes) -> Image.Image:
             image = Image.open(reader, formats=tuple(FORMATS))
             reader.opened()
             image.load()
-            return _upright(image, _to_rgb(image))
+            return to_rgb(image)
     except Image.DecompressionBombError as error:  # 178,956,970 pixels, 512 MiB as RGB
         raise TooManyPixelsError(str(error)) from error
     # Pillow's parsers raise whatever they trip over: OSError, SyntaxError, struct.error, KeyError …
@@ -55,6 +55,14 @@ def decode(data: bytes) -> Image.Image:
         if reader.ended_early or _is_shorter_than_declared(data):
             raise TruncatedError(f"the file ends early, after {len(data):,} bytes") from error
         raise DecodeFailedError(f"damaged image: {_complaint(error)}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """What a person sees of `image`, of any mode, as plain RGB: upright, transparency over white.
+
+    A copy, without EXIF data, so that a second time changes nothing.
+    """
+    return _upright(image, _opaque(image))
 
 
 def _complaint(error: Exception) -> str:
@@ -105,7 +113,7 @@ def _is_shorter_than_declared(data: bytes) -> bool:
     return position != len(data)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _opaque(image: Image.Image) -> Image.Image:
     """A plain RGB copy; what is transparent shows white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_bytes(image)

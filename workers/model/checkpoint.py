@@ -86,7 +86,7 @@ def load_weights(
 ) -> None:
     """Give a model that was built on the meta device its parameters, tensor by tensor.
 
-    At no time are there two copies: a tensor is mapped, moved to `device` as `dtype`, and let go.
+    At no time are there two copies: a tensor is mapped, copied to `device` as `dtype`, and let go.
 
     Raises:
         CheckpointError: names a key that is missing, misshapen, or none of the model's.
@@ -102,7 +102,9 @@ def load_weights(
             )
         module_name, _, attribute = name.rpartition(".")
         module = model.get_submodule(module_name)
-        setattr(module, attribute, nn.Parameter(tensor.to(device=device, dtype=dtype)))
+        # A copy, always: the pages of a mapped file change with the file, digest or not.
+        copied = tensor.to(device=device, dtype=dtype, copy=True)
+        setattr(module, attribute, nn.Parameter(copied))
     for name in missing:
         raise CheckpointError(f"the weights lack {name}")
 

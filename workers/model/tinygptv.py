@@ -20,14 +20,17 @@ from transformers import PreTrainedTokenizerFast
 from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import PromptError
 from workers.engine import generate_greedily, positions
-from workers.images import decode, preprocess
+from workers.images import decode, preprocess, to_rgb
 from workers.model.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from workers.model.config import TinyGPTVConfig
 from workers.model.language import build_language_model, compute_rotary_tables
-from workers.model.manifest import UNQUANTIZED
+from workers.model.manifest import UNQUANTIZED, Origin
 from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
 from workers.model.shards import blocks_of
 from workers.model.vision import build_qformer, build_vision_model
+
+CAPTION_BATCH = 16
+"""Pictures that `TinyGPTV.caption` holds in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class TinyGPTV(nn.Module):
     digest: str = ""
     """Hex SHA-256 over the digests of its folder's files; empty while there is no folder."""
     quantization: str = UNQUANTIZED
+    origin: Origin
+    """What it was made from; whoever makes a model sets it, and it is saved with the model."""
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class TinyGPTV(nn.Module):
         self.config = config
         self.tokenizer = tokenizer
         self.generation = generation
+        self.origin = Origin()
         self.vision_model = build_vision_model(vision)
         self.query_tokens = nn.Parameter(
             torch.zeros(1, qformer.num_query_tokens, qformer.hidden_size)
@@ -89,9 +95,13 @@ class TinyGPTV(nn.Module):
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """Read a checkpoint folder, every file compared with its digest; in eval mode.
+        """Read a checkpoint folder, every file compared with its digest.
 
-        Without a `dtype` the parameters are fp32, the precision in which parity is proven.
+        The model is in eval mode, and its parameters ask for no gradients. They are copies: what
+        happens to the files from here on does not reach them.
+
+        Without a `dtype` the parameters are fp32, the precision in which parity is proven: at the
+        released size 15.5 GB. `dtype=torch.float16` (or bfloat16) halves that, on a GPU.
 
         Raises:
             CheckpointError: the folder is missing, incomplete, altered, or of another format.
@@ -104,16 +114,19 @@ class TinyGPTV(nn.Module):
         model.name = checkpoint.name
         model.digest = checkpoint.manifest.digest
         model.quantization = checkpoint.manifest.quantization
-        return model.eval()
+        model.origin = checkpoint.manifest.origin
+        return model.eval().requires_grad_(False)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder, whole or not at all, in the parameters' own precision.
+
+        Its manifest tells the `origin`.
 
         Raises:
             UsageError: there is something at `folder` already.
         """
         blocks = blocks_of(self.state_dict())
-        write_checkpoint(folder, self.config, self.tokenizer, self.generation, blocks)
+        write_checkpoint(folder, self.config, self.tokenizer, self.generation, blocks, self.origin)
 
     @property
     def device(self) -> torch.device:
@@ -164,8 +177,14 @@ class TinyGPTV(nn.Module):
     ) -> torch.Tensor:
         """Greedy continuation of left-padded rows: [B, ≤ max_new_tokens] ids (SPEC.md §5).
 
-        Finished rows are filled up with `eos_token_id`, the checkpoint's own where none is given.
+        Finished rows are filled up with `eos_token_id`, the checkpoint's own where none is given;
+        with an empty sequence of them no row finishes early.
+
+        Raises:
+            PromptError: the longest row and the new tokens do not fit into the context.
+            ValueError: `max_new_tokens` is below 1.
         """
+        self._check_room(attention_mask, max_new_tokens)
         if eos_token_id is None:
             eos_token_id = self.generation.eos_token_ids
         stops = (eos_token_id,) if isinstance(eos_token_id, int) else tuple(eos_token_id)
@@ -205,7 +224,10 @@ class TinyGPTV(nn.Module):
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Features:
-        """Look at RGB images, once for all questions."""
+        """Look at RGB images, once for all questions; at none, features of none."""
+        if not images:
+            queries, width = self.config.num_query_tokens, self.config.language.hidden_size
+            return Features(self.query_tokens.new_zeros(0, queries, width))
         pixels = np.stack([self._preprocess(image) for image in images])
         dtype = self.query_tokens.dtype
         return Features(self.encode_images(torch.from_numpy(pixels).to(self.device, dtype)))
@@ -216,53 +238,68 @@ class TinyGPTV(nn.Module):
 
         Raises:
             PromptError: a prompt without exactly one image place, or longer than the context.
+            ValueError: not as many prompts as images.
         """
         rows = [
             self.embed_prompt(prompt, embeds)
             for prompt, embeds in zip(prompts, features.embeds, strict=True)
         ]
-        length = max(len(row) for row in rows)
-        room = self.config.language.max_position_embeddings - self.generation.max_new_tokens
-        if length > room:
-            raise PromptError(f"a prompt of {length} positions leaves no room; at most {room} fit")
-        embeds = rows[0].new_zeros(len(rows), length, rows[0].shape[-1])
+        length = max((len(row) for row in rows), default=0)
+        embeds = features.embeds.new_zeros(len(rows), length, features.embeds.shape[-1])
         mask = torch.zeros(len(rows), length, dtype=torch.long, device=embeds.device)
         for index, row in enumerate(rows):
             embeds[index, length - len(row) :] = row
             mask[index, length - len(row) :] = 1
+        self._check_room(mask, 0)
         return Prefix(embeds, mask)
 
     def generate(self, prefix: Prefix, max_new_tokens: int) -> list[str]:
-        """The greedy answer to each row, without the marks of turns around it."""
+        """The greedy answer to each row, without the marks of turns around it.
+
+        Raises:
+            PromptError: the longest row and the new tokens do not fit into the context.
+            ValueError: `max_new_tokens` is below 1.
+        """
         ids = self.generate_ids(prefix.inputs_embeds, prefix.attention_mask, max_new_tokens)
-        decoded = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-        return [clean_answer(text) for text in decoded]
+        decoded = (self.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
+        return [clean_answer(str(text)) for text in decoded]
 
     @torch.inference_mode()
     def score(self, prefix: Prefix, continuations: Sequence[str]) -> np.ndarray:
-        """Natural log-probability of each continuation after each row: [B, continuations]."""
-        columns = [self._score_one(prefix, text) for text in continuations]
-        return torch.stack(columns, dim=1).cpu().numpy()
+        """Natural log-probability of each continuation after each row: fp32 [B, continuations].
+
+        An empty continuation is certain: 0.
+
+        Raises:
+            PromptError: a row and a continuation do not fit into the context.
+        """
+        scores = np.zeros((len(prefix.inputs_embeds), len(continuations)), dtype=np.float32)
+        for column, text in enumerate(continuations):
+            scores[:, column] = self._score_one(prefix, text).cpu().numpy()
+        return scores
 
     def caption(
         self, images: Sequence[Image.Image | str | Path], prompt: str | None = None
     ) -> list[str]:
-        """One caption an image, given as PIL images or paths; `prompt` asks something else.
+        """One caption an image, given as PIL images of any mode or as paths.
+
+        `prompt` asks something else. Images are taken `CAPTION_BATCH` at a time.
 
         Raises:
             ImageError: a file that is no whole image.
-            PromptError: a prompt that has no place for the image, or several.
+            PromptError: a prompt that is blank, too long, or has several places for the image.
+            TypeError: `images` is one image or one path.
         """
-        pictures = [
-            image if isinstance(image, Image.Image) else decode(Path(image).read_bytes())
-            for image in images
-        ]
-        if not pictures:
-            return []
+        if isinstance(images, str | Path | Image.Image):
+            raise TypeError(f"caption takes a list of images; for a single one give [{images!r}]")
         question = self.generation.caption_question if prompt is None else prompt
         text = resolve_prompt(question, self.generation.prompt_template)
-        prefix = self.prefix(self.encode(pictures), [text] * len(pictures))
-        return self.generate(prefix, self.generation.max_new_tokens)
+        captions: list[str] = []
+        for start in range(0, len(images), CAPTION_BATCH):
+            seen = self.encode([_picture(image) for image in images[start : start + CAPTION_BATCH]])
+            prefix = self.prefix(seen, [text] * len(seen))
+            captions += self.generate(prefix, self.generation.max_new_tokens)
+        return captions
 
     # --- inner steps ---
 
@@ -273,11 +310,32 @@ class TinyGPTV(nn.Module):
     def _embed_text(self, text: str) -> torch.Tensor:
         return self.embed(torch.tensor(self.token_ids(text), dtype=torch.long, device=self.device))
 
+    def _check_room(self, attention_mask: torch.Tensor, new_tokens: int) -> None:
+        """PromptError where the longest row [B, T] and what follows it pass the context's end."""
+        length = int(attention_mask.sum(-1).max()) if attention_mask.numel() else 0
+        context = self.config.language.max_position_embeddings
+        if length + new_tokens > context:
+            raise PromptError(
+                f"a prompt of {length} positions and {new_tokens} more do not fit into the "
+                f"model's {context}; give a shorter prompt or ask for fewer tokens"
+            )
+
     def _score_one(self, prefix: Prefix, text: str) -> torch.Tensor:
+        """[B]."""
         rows = len(prefix.inputs_embeds)
-        ids = torch.tensor(self.token_ids(text), device=self.device).expand(rows, -1)
+        ids = torch.tensor(self.token_ids(text), dtype=torch.long, device=self.device)
+        if not rows or not len(ids):
+            return torch.zeros(rows)
+        self._check_room(prefix.attention_mask, len(ids))
+        ids = ids.expand(rows, -1)
         embeds = torch.cat([prefix.inputs_embeds, self.embed(ids)], dim=1)
         mask = torch.cat([prefix.attention_mask, torch.ones_like(ids)], dim=1)
         logits = self.logits(embeds, mask)[:, -ids.shape[1] - 1 : -1]
         chosen = logits.log_softmax(-1).gather(-1, ids[..., None])
         return chosen.squeeze(-1).sum(-1)
+
+
+def _picture(image: Image.Image | str | Path) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return to_rgb(image)
+    return decode(Path(image).read_bytes())
