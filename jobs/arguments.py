@@ -68,7 +68,7 @@ def _add_flags(parser: Parser) -> Parser:
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="auto",
-        help="auto: cuda where the cluster has a GPU (default)",
+        help="auto: cuda where there is a GPU that can be used (default)",
     )
     how.add_argument(
         "--replicas", type=_positive, metavar="N", help="default: what the cluster has room for"
@@ -97,7 +97,7 @@ def _add_flags(parser: Parser) -> Parser:
         type=_count,
         default=math.inf,
         metavar="N",
-        help="exit with 3 if more images than this cannot be labelled (default: never)",
+        help="exit with 3 if more images than this cannot be labelled (default: only if none can)",
     )
     how.add_argument(
         "--drain-seconds",

@@ -3,8 +3,8 @@
 Usage: python jobs/caption_bucket.py INPUT OUTPUT [--model pocket|FOLDER] [--prompt TEXT]
        [--device auto|cpu|cuda] …    (--help lists the flags)
 
-Exit codes: 0 complete, 1 failed, 2 bad usage, 3 more failed images than --max-failed allows,
-75 stopped, and the same command goes on.
+Exit codes: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed images than
+--max-failed allows, or with nothing else, 75 stopped, and the same command goes on.
 """
 
 from __future__ import annotations

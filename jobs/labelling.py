@@ -9,6 +9,7 @@ from jobs.arguments import LabellingArguments
 from jobs.ray_environment import prepare_ray
 from jobs.summary import summary
 from schemas.outcome import BucketsightError, ExitCode
+from schemas.run import Result
 
 
 def label(program: str, arguments: LabellingArguments, column: str) -> ExitCode:
@@ -20,6 +21,8 @@ def label(program: str, arguments: LabellingArguments, column: str) -> ExitCode:
         from workers.driver import run  # Ray reads its environment when it is imported
 
         finished = run(arguments.request, arguments.options, say)
+        for number in (signal.SIGTERM, signal.SIGINT):  # there is nothing left to stop
+            signal.signal(number, signal.SIG_IGN)
         print(summary(finished.run, finished.result, finished.before, column))
     except BucketsightError as error:
         say(f"{program}: {error}")
@@ -27,11 +30,16 @@ def label(program: str, arguments: LabellingArguments, column: str) -> ExitCode:
     except KeyboardInterrupt:
         say(f"{program}: stopped; the same command goes on")
         return ExitCode.INTERRUPTED
-    if finished.result.failed > arguments.max_failed:
-        say(
-            f"{program}: {finished.result.failed:,} images failed, --max-failed allows "
-            f"{arguments.max_failed:,}"
-        )
+    return _verdict(program, finished.result, arguments.max_failed)
+
+
+def _verdict(program: str, result: Result, max_failed: float) -> ExitCode:
+    """Whether a whole run is a good one. One without a single label never is."""
+    if not result.labelled:
+        say(f"{program}: not one of {result.items:,} images could be labelled")
+        return ExitCode.TOO_MANY_FAILED
+    if result.failed > max_failed:
+        say(f"{program}: {result.failed:,} images failed, --max-failed allows {max_failed:,}")
         return ExitCode.TOO_MANY_FAILED
     return ExitCode.COMPLETE
 

@@ -9,29 +9,57 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.outcome import Status
+from schemas.outcome import RunFolderError, Status, StoreError, UsageError
 from schemas.run import Result
 from schemas.uri import join
 from workers.plan import Run
-from workers.store import PATIENCE, fetch
+from workers.source.selection import SkipRule
+from workers.store import Patience, ask, fetch
 
 EXAMPLES = 5
+PATIENCE = Patience(20)
+"""A run that is whole does not wait long for its last words."""
+SKIPPED = {
+    SkipRule.EXTENSION: "without an image's extension",
+    SkipRule.PATTERN: "that the glob does not fit",
+    SkipRule.HIDDEN: "hidden",
+    SkipRule.NAME: "with a name that is not UTF-8",
+    SkipRule.NOT_A_FILE: "that are no files, such as links to folders",
+    SkipRule.PLACEHOLDER: "that stand for folders",
+}
+"""The program's own files under OUTPUT go without saying."""
 
 Thing = TypeVar("Thing")
 
 
 def summary(run: Run, result: Result, before: bool, column: str) -> str:
-    """Several lines; `before` says that an earlier command did the work."""
+    """Several lines; `before` says that an earlier command did the work.
+
+    Raises:
+        RunFolderError: the labels are gone.
+    """
     labels = join(run.output, run.names.labels)
     lines = []
     if before:
-        lines += [f"Run {result.run_id} did this job already; --new-run does it again."]
+        lines += [
+            f"Run {result.run_id} did this job already; --new-run does it again, and looks at "
+            "files that came later too."
+        ]
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
-    lines += [f"  {_name(uri)}: {label!r}" for uri, label in examples(run, result, column)]
+    lines += _skipped(result.skipped)
+    try:
+        lines += [f"  {_name(uri)}: {label!r}" for uri, label in examples(run, result, column)]
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"run {result.run_id} is finished but its labels are gone; --new-run labels again"
+        ) from error
+    except (StoreError, UsageError) as error:
+        lines += [f"  No examples: {error}"]
+    quoted = labels.replace("'", "''")
     lines += [
-        f"Labels: {labels}/*.parquet",
+        f"Labels: {_printable(labels)}/*.parquet",
         f"Read them: pandas.read_parquet({labels!r}), or in DuckDB "
-        f"SELECT uri, {column} FROM '{labels}/*.parquet'",
+        f"SELECT uri, {column} FROM '{_printable(quoted)}/*.parquet'",
     ]
     return "\n".join(lines)
 
@@ -46,7 +74,7 @@ def examples(run: Run, result: Result, column: str) -> list[tuple[str, str]]:
 
 
 def _labelled(part: str, column: str) -> list[tuple[str, str]]:
-    data = PATIENCE(lambda seconds: fetch(part, seconds=seconds))
+    data = ask(part, lambda seconds: fetch(part, seconds=seconds), PATIENCE)
     # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
     file = pq.ParquetFile(pa.BufferReader(data))
     table = file.read(columns=["uri", "status", column], use_threads=False)
@@ -66,9 +94,23 @@ def _failures(result: Result) -> str:
     return f", {result.failed:,} failed ({_counts(result.failed_by_code)})"
 
 
+def _skipped(skipped: Mapping[str, int]) -> list[str]:
+    """A line, where files of INPUT were not looked at."""
+    counts = {words: skipped[rule] for rule, words in SKIPPED.items() if skipped.get(rule)}
+    if not counts:
+        return []
+    kinds = ", ".join(f"{count:,} {words}" for words, count in counts.items())
+    return [f"Not looked at: {sum(counts.values()):,} other files ({kinds})."]
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
 def _name(uri: str) -> str:
-    return uri.rpartition("/")[2]
+    return _printable(uri.rpartition("/")[2])
+
+
+def _printable(text: str) -> str:
+    """`text` with its control characters escaped: a name is not to move a terminal's cursor."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+import torch
 
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.jobs.commands import (
@@ -92,6 +94,7 @@ def test_the_command_tells_how_it_ended(
     assert lines[0] == (
         "40 of 43 images labelled, 3 failed (1 empty_file, 1 not_an_image, 1 truncated)."
     )
+    assert lines.pop(1) == "Not looked at: 1 other files (1 without an image's extension)."
     captions = {Path(row["uri"]).name: row["caption"] for row in rows_of(output)}
     shown = [line.strip().partition(": ") for line in lines[1:6]]
     assert all(captions[name] == eval(text) for name, _, text in shown)
@@ -106,7 +109,7 @@ def test_the_hints_how_to_read_the_labels_are_right(
 ) -> None:
     """The printed pandas call and the printed DuckDB query give the rows that pyarrow gives."""
     output, ended = undisturbed
-    hint = ended.stdout.splitlines()[7].removeprefix("Read them: ")
+    hint = ended.stdout.splitlines()[-1].removeprefix("Read them: ")
     call, query = hint.split(", or in DuckDB ")
     expected = {(row["uri"], row["caption"]) for row in rows_of(output)}
     frame = eval(call, {"pandas": pandas})
@@ -132,7 +135,8 @@ def test_the_same_command_does_nothing_again(
     again = caption(images, f"{output}/", "--model", model)
     assert again.returncode == 0
     assert again.stdout.splitlines() == [
-        "Run 00000001 did this job already; --new-run does it again.",
+        "Run 00000001 did this job already; --new-run does it again, and looks at files that came "
+        "later too.",
         *first.stdout.splitlines(),
     ]
     after = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.is_file()}
@@ -173,17 +177,85 @@ def test_sigterm_is_75_and_whole_parts_stay(images: Path, model: Path, tmp_path:
     assert 2 <= len(rows_of(output)) < 43
 
 
-def test_ctrl_c_before_any_work_is_75_too(images: Path, model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_any_work_is_75_too(
+    number: signal.Signals, images: Path, model: Path, tmp_path: Path
+) -> None:
     """While Ray starts, a run that is asked to stop ends with one sentence and leaves nothing."""
     output = tmp_path / "out"
     with captioning(images, output, "--model", model, BUCKETSIGHT_TEST=str(output)) as driver:
         wait_for((output / "runs" / "00000001" / "spec.json").exists, "the run is claimed")
-        driver.send_signal(signal.SIGINT)
+        driver.send_signal(number)
         _, errors = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 75, errors
     assert errors.splitlines()[-1].startswith("caption_bucket: stopped")
     assert "Traceback" not in errors
     wait_for(lambda: not processes_with("BUCKETSIGHT_TEST", str(output)), "Ray's processes end")
+
+
+def test_a_run_without_a_single_label_is_not_a_success(model: Path, tmp_path: Path) -> None:
+    """Where every image failed the exit code is 3, whatever --max-failed allows; also next time."""
+    write_broken(tmp_path / "broken")
+    for _ in range(2):
+        ended = caption(tmp_path / "broken", tmp_path / "out", "--model", model)
+        assert ended.returncode == 3, ended.stderr
+        assert ended.stdout.count("0 of 3 images labelled, 3 failed") == 1
+        assert ended.stderr.splitlines()[-1] == (
+            "caption_bucket: not one of 3 images could be labelled"
+        )
+
+
+def test_labels_that_were_deleted_are_one_sentence(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+    images: Path,
+    model: Path,
+    tmp_path: Path,
+) -> None:
+    """A finished run whose labels are gone says so; only --new-run makes new ones."""
+    output, _ = undisturbed
+    labels = output / "labels"
+    labels.rename(tmp_path / "elsewhere")
+    try:
+        ended = caption(images, output, "--model", model)
+    finally:
+        (tmp_path / "elsewhere").rename(labels)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "caption_bucket: run 00000001 is finished but its labels are gone; --new-run labels again\n"
+    )
+
+
+def test_another_ray_on_this_machine_is_left_alone(
+    images: Path, model: Path, tmp_path: Path
+) -> None:
+    """A Ray that somebody runs here, or that died here, is not joined; and a GPU that torch cannot
+    use is not used.
+    """
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as short:
+        (Path(short) / "ray").mkdir()
+        (Path(short) / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+        settings = {"RAY_TMPDIR": short, "RAY_OVERRIDE_RESOURCES": '{"GPU": 1}'}
+        ended = caption(images, tmp_path / "out", "--model", model, **settings)
+    assert ended.returncode == 0, ended.stderr
+    if not torch.cuda.is_available():
+        assert ended.stderr.startswith("this machine has a GPU that its torch cannot use")
+        assert "replicas on cpu" in ended.stderr
+
+
+def test_ray_that_cannot_be_reached_or_started_is_one_sentence(
+    images: Path, model: Path, tmp_path: Path
+) -> None:
+    """An address that is none, and a folder whose path is too long for sockets: exit code 2."""
+    long = tmp_path / ("long" * 25)
+    long.mkdir()
+    for named, settings in (
+        ("RAY_ADDRESS", {"RAY_ADDRESS": "foo"}),
+        ("RAY_TMPDIR", {"RAY_TMPDIR": str(long)}),
+    ):
+        ended = caption(images, tmp_path / "out", "--model", model, **settings)
+        assert ended.returncode == 2, ended.stderr
+        assert len(ended.stderr.splitlines()) == 1, ended.stderr
+        assert named in ended.stderr
 
 
 def test_a_bucket_is_captioned_into_another(
@@ -244,6 +316,11 @@ USAGE_ERRORS = {
     "no such scheme": (("nowhere://x", "{out}", "--model", "{model}"), "nowhere://"),
     "no such model": (("{images}", "{out}", "--model", "nobody"), "'nobody'"),
     "a model folder that is none": (("{images}", "{out}", "--model", "{images}"), "manifest.json"),
+    "nobody's home": (("{images}", "{out}", "--model", "~no-such-user/x"), "~no-such-user"),
+    "a GPU that is not there": (
+        ("{images}", "{out}", "--model", "{model}", "--device", "cuda"),
+        "1 GPUs",
+    ),
     "an altered model": (("{images}", "{out}", "--model", "{altered}"), "config.json"),
     "an empty prompt": (("{images}", "{out}", "--model", "{model}", "--prompt", " "), "empty"),
     "two places for the image": (
@@ -287,6 +364,7 @@ def test_bad_usage_is_one_sentence(
     assert named.format(**places) in ended.stderr
     assert not ended.stdout
     assert not parts(places["out"])
+    assert not list(places["out"].glob("runs/*/plan*"))
 
 
 def test_missing_credentials_are_one_sentence(
