@@ -31,3 +31,9 @@ def test_only_the_adapter_learns() -> None:
     layer(torch.randn(3, 6)).sum().backward()
     assert layer.base.weight.grad is None
     assert layer.lora_b.grad is not None
+
+
+def test_an_adapter_lies_where_its_layer_lies() -> None:
+    """Adapters that are added on a device are on that device."""
+    layer = LoraLinear(nn.Linear(4, 4, device="meta"), rank=2, alpha=1)
+    assert {parameter.device.type for parameter in layer.parameters()} == {"meta"}

@@ -1,19 +1,23 @@
 """The training loop, on a corpus of a few drawings and stages of a few steps."""
 
+import hashlib
 import json
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
+from schemas.outcome import UsageError
+from tests.corpora import write_corpus
 from workers.training import trainer as trainer_module
 from workers.training.batches import BatchShape, Corpus
 from workers.training.dialogue import Turn, answer_loss
+from workers.training.folder import Progress
+from workers.training.pretrained_stem import imagenet_file
 from workers.training.stages import STAGES, learning_rate
 from workers.training.trainer import Trainer
 
@@ -22,30 +26,7 @@ SMALL = BatchShape(emoji=3, others=1, photos=2)
 
 @pytest.fixture(scope="module")
 def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight drawings (one held out) and six photos (two of them test photos)."""
-    folder = tmp_path_factory.mktemp("corpus")
-    dice = np.random.default_rng(0)
-    np.save(folder / "drawings.npy", dice.integers(0, 255, (8, 48, 48, 4), dtype=np.uint8))
-    np.save(folder / "photos.npy", dice.integers(0, 255, (6, 32, 32, 3), dtype=np.uint8))
-    drawings = [
-        {
-            "index": index,
-            "split": "held_out" if index == 7 else "train",
-            "concept": f"concept {index % 3}" if index < 5 else None,
-            "family": f"family {index % 2}",
-            "style": "openclipart-svg",
-            "name": f"thing {index}",
-            "tags": ["tag", "other"],
-        }
-        for index in range(8)
-    ]
-    photos = [
-        {"index": index, "split": "test" if index > 3 else "train", "name": "frog"}
-        for index in range(6)
-    ]
-    pq.write_table(pa.Table.from_pylist(drawings), folder / "drawings.parquet")
-    pq.write_table(pa.Table.from_pylist(photos), folder / "photos.parquet")
-    return folder
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture
@@ -54,18 +35,25 @@ def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = tuple(replace(stage, steps=3) for stage in STAGES)
     monkeypatch.setattr(trainer_module, "STAGES", stages)
     monkeypatch.setattr(trainer_module, "STEPS_BETWEEN_SAVES", 1)
+    monkeypatch.setattr(trainer_module, "STEPS_BETWEEN_LINES", 1)
 
 
-def new_trainer(corpus_folder: Path, out: Path) -> Trainer:
-    trainer = Trainer(Corpus(corpus_folder), out, seed=5, device="cpu")
+def new_trainer(corpus_folder: Path, out: Path, seed: int = 5) -> Trainer:
+    trainer = Trainer(Corpus(corpus_folder), out, seed, device="cpu")
     trainer.shape = SMALL
     return trainer
 
 
 def test_a_killed_training_goes_on_as_if_undisturbed(
-    corpus_folder: Path, tmp_path: Path, short_stages: None, monkeypatch: pytest.MonkeyPatch
+    corpus_folder: Path,
+    tmp_path: Path,
+    short_stages: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Interrupted inside the LoRA stage and resumed, it ends with an undisturbed one's weights."""
+    """Interrupted inside the LoRA stage and resumed, it ends with an undisturbed one's weights.
+
+    Its log tells every step once, though records came after the last save.
+    """
     undisturbed = new_trainer(corpus_folder, tmp_path / "a").run().state_dict()
     step = Trainer._step
 
@@ -78,12 +66,79 @@ def test_a_killed_training_goes_on_as_if_undisturbed(
     with pytest.raises(KeyboardInterrupt):
         new_trainer(corpus_folder, tmp_path / "b").run()
     monkeypatch.setattr(Trainer, "_step", step)
+    with (tmp_path / "b" / "losses.jsonl").open("a") as later:
+        later.write('{"stage": "stage-2-lora", "step": 3}\n{"stage": "st')  # after the last save
     resumed = new_trainer(corpus_folder, tmp_path / "b").run().state_dict()
     assert resumed.keys() == undisturbed.keys()
     assert all(torch.equal(resumed[key], undisturbed[key]) for key in resumed)
     log = (tmp_path / "b" / "losses.jsonl").read_text()
-    told = [json.loads(line)["stage"] for line in log.splitlines()]
-    assert list(dict.fromkeys(told)) == [stage.name for stage in STAGES]
+    records = [json.loads(line) for line in log.splitlines()]
+    told = [(record["stage"], record["step"]) for record in records]
+    assert told == [(stage.name, step) for stage in STAGES for step in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("changed", ["seed", "corpus", "stages", "tokenizer"])
+def test_a_training_goes_on_with_what_it_began_with(
+    changed: str,
+    corpus_folder: Path,
+    tmp_path: Path,
+    short_stages: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another seed, corpus, list of stages or tokenizer is refused, and the state stays."""
+    new_trainer(corpus_folder, tmp_path / "out")._save(Progress(0, 1), None)
+    state = (tmp_path / "out" / "state.pt").read_bytes()
+    corpus = corpus_folder
+    if changed == "corpus":
+        corpus = write_corpus(tmp_path / "other")
+        (corpus / "corpus.json").write_text("{}")
+    elif changed == "stages":
+        monkeypatch.setattr(trainer_module, "STAGES", STAGES)
+    elif changed == "tokenizer":
+        monkeypatch.setattr(trainer_module, "_sentences", lambda *_: ["other words ###"] * 9)
+    called = {"seed": r"--seed \(5, not 6\)", "corpus": "CORPUS", "stages": "list of stages"}
+    with pytest.raises(UsageError, match=f"another {called.get(changed, changed)}"):
+        new_trainer(corpus, tmp_path / "out", seed=6 if changed == "seed" else 5)
+    assert (tmp_path / "out" / "state.pt").read_bytes() == state
+
+
+def test_progress_tells_the_time_of_all_stages(
+    corpus_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The minutes left are those of this stage and of all after it."""
+    trainer = new_trainer(corpus_folder, tmp_path)
+    trainer._report(0, 300, {"answers": 1.0}, 300, time.monotonic() - 300 * 60)
+    left = sum(stage.steps for stage in STAGES) - 300
+    assert f"{left} min left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["corpus.json", "photos.npy"])
+def test_a_corpus_that_is_not_whole_is_refused(missing: str, tmp_path: Path) -> None:
+    """A folder that lacks a file, the account that is written last too, is no corpus."""
+    (write_corpus(tmp_path) / missing).unlink()
+    with pytest.raises(UsageError, match=rf"{re.escape(missing)} is missing; make one"):
+        Corpus(tmp_path)
+
+
+def test_a_corpus_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    """A table that ends early is one sentence that names the folder."""
+    path = write_corpus(tmp_path) / "drawings.npy"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UsageError, match=rf"corpus in {tmp_path} cannot be read"):
+        Corpus(tmp_path)
+
+
+def test_a_trained_model_tells_what_it_is_made_from(corpus_folder: Path, tmp_path: Path) -> None:
+    """Its origin holds the seed and the digests of the corpus's account and the stem's weights."""
+    origin = new_trainer(corpus_folder, tmp_path).learner.model.origin
+    assert origin.training == {"seed": 5}
+    digests = {role: [file.sha256 for file in files] for role, files in origin.sources.items()}
+    account = (corpus_folder / "corpus.json").read_bytes()
+    weights = imagenet_file().read_bytes()
+    assert digests == {
+        "corpus": [hashlib.sha256(account).hexdigest()],
+        "stem": [hashlib.sha256(weights).hexdigest()],
+    }
 
 
 def test_stages_change_what_they_may(

@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from schemas.outcome import UsageError
 from workers.training.augment import augment_drawings, augment_photos
+from workers.training.corpus.folder import whole_corpus
 from workers.training.texts import Subject
 
 UNKNOWN_CONCEPT = -100
@@ -44,13 +46,24 @@ class Batch:
 
 
 class Corpus:
-    """The training part of a folder that jobs/prepare_corpus.py wrote."""
+    """The training part of a folder that jobs/prepare_corpus.py wrote.
+
+    Raises:
+        UsageError: the folder holds no whole corpus.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._drawings = np.load(folder / "drawings.npy", mmap_mode="r")
-        self._photos = np.load(folder / "photos.npy", mmap_mode="r")
-        drawings = pq.read_table(folder / "drawings.parquet").to_pylist()
-        photos = pq.read_table(folder / "photos.parquet").to_pylist()
+        self.account = whole_corpus(folder)
+        try:
+            self._drawings = np.load(folder / "drawings.npy", mmap_mode="r")
+            self._photos = np.load(folder / "photos.npy", mmap_mode="r")
+            drawings = pq.read_table(folder / "drawings.parquet").to_pylist()
+            photos = pq.read_table(folder / "photos.parquet").to_pylist()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"the corpus in {folder} cannot be read ({error}); "
+                "make it again with jobs/prepare_corpus.py"
+            ) from error
         drawings = [row for row in drawings if row["split"] == "train"]
         photos = [row for row in photos if row["split"] == "train"]
 

