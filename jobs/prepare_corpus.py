@@ -13,14 +13,20 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from jobs.arguments import Parser
+from schemas.outcome import BucketsightError, ExitCode, UsageError
+
+PROGRAM = "prepare_corpus"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, build, print the account; 1 where a package cannot be had, 2 on wrong usage."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(prog=PROGRAM, description=__doc__.splitlines()[0])
     parser.add_argument("corpus", type=Path, metavar="CORPUS", help="folder to write")
     parser.add_argument(
         "--downloads",
@@ -31,21 +37,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--demo-images", type=Path, metavar="FOLDER", help="write the bundled demo there as well"
     )
-    options = parser.parse_args(arguments)
+    try:
+        account = _prepare(parser.parse_args(arguments))
+    except BucketsightError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(account, indent=1))
+    return ExitCode.COMPLETE
 
+
+def _prepare(options: argparse.Namespace) -> dict[str, Any]:
     from workers.training.corpus.build import build
     from workers.training.corpus.demo import write_demo
-    from workers.training.corpus.fetch import CorpusError
 
-    try:
-        account = build(options.corpus, options.downloads or options.corpus / "downloads")
-    except CorpusError as error:
-        print(error, file=sys.stderr)
-        return 1
+    for folder in (options.corpus, options.downloads, options.demo_images):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file, not a folder")
+    account = build(options.corpus, options.downloads or options.corpus / "downloads")
     if options.demo_images is not None:
         account["demo_images"] = write_demo(options.corpus, options.demo_images)
-    print(json.dumps(account, indent=1))
-    return 0
+    return account
 
 
 if __name__ == "__main__":

