@@ -16,6 +16,8 @@ from workers.model.prompts import END_OF_ANSWER
 
 IGNORED = -100
 """Cross-entropy's label of positions that are not answers."""
+LENGTH_STEP = 8
+"""Rows are padded to a multiple of so many positions."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def _pack(
         rows.append(context + answer)
         labels.append([IGNORED] * len(context) + answer)
         places.append(len(before))
-    length = max(map(len, rows))
+    # Few lengths: for each new one the CPU's kernels keep buffers, gigabytes in half an hour.
+    length = -(-max(map(len, rows)) // LENGTH_STEP) * LENGTH_STEP
     device = model.device
     return (
         torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device),
