@@ -103,11 +103,14 @@ def test_a_padded_score_is_the_single_one(
 
 
 def test_half_precision_says_something(golden: Golden, checkpoint: Path) -> None:
-    """In fp16 a caption ends and is text, and every layer hands on fp16."""
+    """In fp16 a caption ends and is text; pixels come in, and every layer hands on, as fp16."""
     model = TinyGPTV.from_pretrained(checkpoint, dtype=torch.float16)
     outputs: list[torch.dtype] = []
     for layer in model.language_model.model.layers:
         layer.register_forward_hook(lambda module, inputs, output: outputs.append(output.dtype))
+    model.vision_model.register_forward_pre_hook(
+        lambda module, inputs: outputs.append(inputs[0].dtype)
+    )
     (answer,) = model.caption([golden.picture], prompt=golden.facts["prompts"][0])
     assert answer
     assert set(outputs) == {torch.float16}
