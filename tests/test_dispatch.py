@@ -12,7 +12,13 @@ from schemas.outcome import ReplicaError, StoppedError
 from schemas.run import PartRecord
 from tests.fleets import FakeFleet
 from tests.runs import refs
-from workers.dispatch import FAILED_STARTS, SHARDS_AT_ONCE, Dispatch, Event
+from workers.dispatch import (
+    FAILED_STARTS,
+    SECONDS_BETWEEN_WAITING,
+    SHARDS_AT_ONCE,
+    Dispatch,
+    Event,
+)
 from workers.ledger import MAX_CRASHES, Ledger
 from workers.progress import SECONDS_BETWEEN_LINES, Progress
 
@@ -174,19 +180,23 @@ def test_machines_that_go_while_replicas_start_do_not_stop_the_run(scene: Scene)
 
 
 def test_waiting_for_a_replica_is_said(scene: Scene) -> None:
-    """Until one runs, the line tells what each asks for and what there is; then how far it is."""
+    """Until one runs, a line tells, once a minute, what each asks for; then lines how far it is."""
     fleet = scene.fleet
 
     def script() -> Iterator[list[Event]]:
-        scene.now += SECONDS_BETWEEN_LINES
+        for _ in range(3):
+            scene.now += SECONDS_BETWEEN_LINES
+            yield []
+        scene.now += SECONDS_BETWEEN_WAITING
         yield []
         scene.now += SECONDS_BETWEEN_LINES
         yield [fleet.starts(0)]
         yield [fleet.commits(0)]
 
     scene.run(script(), count=1, replicas=1)
-    assert scene.said[0] == ("no replica runs yet: each asks for a moon, the cluster has none")
-    assert scene.said[1].startswith("0 of 2 images")
+    waiting = "no replica runs yet: each asks for a moon, the cluster has none"
+    assert scene.said[:2] == [waiting, waiting]
+    assert scene.said[2].startswith("0 of 2 images")
 
 
 def test_a_stopping_run_blames_nobody(scene: Scene) -> None:

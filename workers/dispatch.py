@@ -24,6 +24,8 @@ FAILED_STARTS = 3
 """So many replicas in a row that do not start stop the run."""
 POLL_SECONDS = 0.5
 """How long to wait for news before looking at the clock and at signals again."""
+SECONDS_BETWEEN_WAITING = 60.0
+"""Between two lines that say that no replica runs yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Dispatch:
         self._replicas: dict[int, _Replica] = {}
         self._failed_starts = 0
         self._deadline: float | None = None
+        self._next_waiting = 0.0
         self._parts: dict[int, PartRecord] = {}
 
     def run(self) -> dict[int, PartRecord]:
@@ -157,12 +160,16 @@ class Dispatch:
             for event in self._fleet.events(POLL_SECONDS):
                 self._handle(event)
             if line := self._progress.line_if_due():
-                waiting = f"no replica runs yet: {self._fleet.needs()}"
-                self._say(line if self._some_run() else waiting)
+                self._tell(line)
         return self._parts
 
-    def _some_run(self) -> bool:
-        return any(replica.started for replica in self._replicas.values())
+    def _tell(self, progress: str) -> None:
+        """How far it is; while no replica runs, now and then what they wait for."""
+        if any(replica.started for replica in self._replicas.values()):
+            self._say(progress)
+        elif self._clock() >= self._next_waiting:
+            self._say(f"no replica runs yet: {self._fleet.needs()}")
+            self._next_waiting = self._clock() + SECONDS_BETWEEN_WAITING
 
     def _start_replicas(self) -> None:
         while len(self._replicas) < min(self._wanted, self._owed):

@@ -288,7 +288,10 @@ def _shares(gpus: float, each: float) -> int:
 
 
 def _resources(cpus: float, gpus: float) -> str:
-    return f"{cpus:g} CPUs and {gpus:g} GPUs"
+    asked = [f"{cpus:g} CPU{'s' * (cpus != 1)}"]
+    if gpus:
+        asked.append(f"{gpus:g} GPU{'s' * (gpus != 1)}")
+    return " and ".join(asked)
 
 
 class ReplicaActor:

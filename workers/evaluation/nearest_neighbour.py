@@ -67,7 +67,11 @@ def _features(images: Sequence[Image.Image]) -> torch.Tensor:
             for image in images
         ]
     )
-    pooled = _trunk().features(torch.from_numpy(pixels)).mean(dim=(2, 3))
+    pooled = (
+        _trunk()
+        .features(torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last))
+        .mean(dim=(2, 3))
+    )
     return functional.normalize(pooled, dim=-1)
 
 
