@@ -28,7 +28,7 @@ from tests.replicas import (
     does_not_load,
     image_lives,
 )
-from workers.driver import Finished, Load, _shares, load_replica, run
+from workers.driver import Finished, Load, _shares, _start, load_replica, run
 from workers.request import Options, Request
 
 
@@ -244,3 +244,14 @@ def test_a_new_run_that_was_stopped_is_gone_on_with_without_the_flag(
         label(SignallingReplica, replicas=1, new_run=True)
     finished, _ = label()
     assert finished.run.spec.run_id == "00000001"
+
+
+def test_a_machine_too_busy_for_ray_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When Ray gives up on its own node, the run is interrupted with one sentence, not broken."""
+
+    def give_up(**_: object) -> None:
+        raise Exception("The current node timed out during startup")  # just what Ray raises
+
+    monkeypatch.setattr(ray, "init", give_up)
+    with pytest.raises(StoppedError, match=r"in time on this machine .*same command goes on"):
+        _start({})

@@ -198,6 +198,7 @@ def _start(quiet: dict[str, Any]) -> None:
 
     Raises:
         UsageError: Ray cannot start here.
+        StoppedError: the machine is too busy for Ray's own patience.
     """
     try:
         ray.init(
@@ -210,6 +211,12 @@ def _start(quiet: dict[str, Any]) -> None:
         raise UsageError(
             f"Ray does not start on this machine: {error}; RAY_TMPDIR names another folder for its "
             "files, whose path is to be short"
+        ) from error
+    except Exception as error:
+        if type(error) is not Exception:  # Ray's own, for a node that was not up within its 30 s
+            raise
+        raise StoppedError(
+            f"Ray did not start in time on this machine ({error}); the same command goes on"
         ) from error
 
 
