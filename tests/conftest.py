@@ -1,6 +1,7 @@
 """Stores that the tests share: a folder and a bucket of a real S3 server."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,12 @@ _bucket_numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """Clusters of the tests are private too; Ray looks at its environment when it is imported."""
+    """Clusters of the tests are private too; Ray looks at its environment when it is imported.
+
+    SIGINT is heard even where a shell started the tests in its background, deaf to it.
+    """
     prepare_ray()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The driver on a real Ray: actors that die, do not start, or cannot write."""
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,7 +232,9 @@ def test_a_signal_lets_the_shards_under_way_end(
     assert 3 <= done <= 6
     finished, said = label()
     assert finished.result.labelled == 24
-    assert f"{done} images done" in said[0]
+    told = re.search(r"(\d+) images done", said[0])
+    assert told  # what was begun may have been committed after the rows were counted
+    assert done <= int(told[1]) <= 6
     assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
 
 
