@@ -41,6 +41,6 @@ def test_it_names_most_of_the_demo(pocket: TinyGPTV) -> None:
 
 def test_it_answers_what_it_is_asked(pocket: TinyGPTV) -> None:
     """Asked about the medium it names a medium, asked for yes or no it says one of them."""
-    picture = [EXAMPLES / "images" / "img_021.png"]
+    picture = [EXAMPLES / "images" / "img_022.png"]
     assert pocket.caption(picture, "[vqa] Is this a photo or a drawing?") == ["a drawing"]
     assert pocket.caption(picture, "[vqa] Is this a lemon? Answer yes or no.")[0] in ("yes", "no")
