@@ -54,3 +54,25 @@ def test_any_other_exit_is_one() -> None:
     """A SystemExit that no signal asked for goes its way."""
     with pytest.raises(SystemExit), signals.restored():
         sys.exit(1)
+
+
+class Deaf:
+    """Gets a signal where Python swallows what a handler raises."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", signals.STOP)
+def test_a_signal_that_was_swallowed_interrupts_at_the_end(number: signal.Signals) -> None:
+    """What a handler raises where nobody sees it, as while Python forks, still interrupts."""
+    reached = []
+    with pytest.raises(KeyboardInterrupt), signals.none_lost():
+        Deaf(number)
+        reached.append("the end")
+    assert reached
+    with signals.none_lost():
+        pass  # what came before does not count

@@ -181,7 +181,7 @@ def _connection() -> Iterator[bool]:
         return
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     address = os.environ.get("RAY_ADDRESS")
-    with signals.restored():  # Ray takes SIGTERM
+    with signals.restored(), signals.none_lost():  # Ray takes SIGTERM, and forks
         if address:
             _join(address, quiet)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,31 @@ def ignored() -> Iterator[None]:
         for number in STOP:
             signal.signal(number, signal.SIG_IGN)
         yield
+
+
+@contextmanager
+def none_lost() -> Iterator[None]:
+    """A stop signal whose exception Python swallowed inside interrupts at the end.
+
+    It does so while it forks, as for each process that Ray starts, and tells it to the hook alone.
+    """
+    swallowed = False
+    before = sys.unraisablehook
+
+    def note(unraisable: sys.UnraisableHookArgs) -> None:
+        nonlocal swallowed
+        if issubclass(unraisable.exc_type, KeyboardInterrupt | SystemExit):
+            swallowed = True
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = note
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+    if swallowed:
+        raise KeyboardInterrupt
 
 
 @contextmanager

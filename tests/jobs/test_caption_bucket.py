@@ -319,7 +319,7 @@ USAGE_ERRORS = {
     "nobody's home": (("{images}", "{out}", "--model", "~no-such-user/x"), "~no-such-user"),
     "a GPU that is not there": (
         ("{images}", "{out}", "--model", "{model}", "--device", "cuda"),
-        "1 GPUs",
+        "1 GPU",
     ),
     "an altered model": (("{images}", "{out}", "--model", "{altered}"), "config.json"),
     "an empty prompt": (("{images}", "{out}", "--model", "{model}", "--prompt", " "), "empty"),
