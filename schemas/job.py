@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from schemas import document
-from schemas.outcome import PromptError, UsageError
+from schemas.image import InputFormat
+from schemas.outcome import ErrorCode, PromptError, UsageError
 from schemas.rows import SCHEMA_VERSION, TASK_COLUMNS
 
 SEMANTICS = 1
@@ -47,6 +48,13 @@ class JobSpec:
     quantization: str
     preprocessing: Preprocessing
     max_new_tokens: int
+    input_format: InputFormat = InputFormat.IMAGES
+    image_column: str = ""
+    """Of a Parquet file or a manifest; "" is found by its name or type."""
+    replay_of: str = ""
+    """The run whose failed items alone are looked at again; "" looks at all of INPUT."""
+    replay_codes: tuple[ErrorCode, ...] = ()
+    """Only those that failed with one of these; empty is whatever the reason."""
     semantics: int = SEMANTICS
     schema_version: int = SCHEMA_VERSION
 
@@ -81,14 +89,22 @@ class JobSpec:
         return document.digest(meaning)[:NAME_LENGTH]
 
     def fingerprint(self) -> str:
-        """Which job this is: the meaning, INPUT, OUTPUT and the rows' schema."""
+        """Which job this is: the meaning, what of INPUT, OUTPUT and the rows' schema."""
         identity = {
             "meaning_id": self.meaning_id(),
             "input": self.input,
             "output": self.output,
             "schema_version": self.schema_version,
         }
-        return document.digest(identity)[:NAME_LENGTH]
+        # These came later: a job that leaves them alone is called what it always was.
+        later = {
+            "input_format": "" if self.input_format == InputFormat.IMAGES else self.input_format,
+            "image_column": self.image_column,
+            "replay_of": self.replay_of,
+            "replay_codes": sorted(self.replay_codes),
+        }
+        given = {name: value for name, value in later.items() if value}
+        return document.digest(identity | given)[:NAME_LENGTH]
 
     def lineage(self) -> str:
         """What this job shares with its earlier and later versions: all of its fingerprint but
@@ -102,7 +118,8 @@ class JobSpec:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The job that `to_json` wrote, whatever its `semantics` and `schema_version` are.
+        """The job that `to_json` wrote, whatever its `semantics` and `schema_version` are, and now
+        or before jobs had all of these fields.
 
         Raises UsageError where a field is missing, unknown or out of range.
         """
@@ -111,6 +128,8 @@ class JobSpec:
             preprocessing = dict(fields.pop("preprocessing"))
             preprocessing["mean"] = tuple(preprocessing["mean"])
             preprocessing["std"] = tuple(preprocessing["std"])
+            fields["input_format"] = InputFormat(fields.get("input_format", InputFormat.IMAGES))
+            fields["replay_codes"] = tuple(map(ErrorCode, fields.get("replay_codes", ())))
             return cls(preprocessing=Preprocessing(**preprocessing), **fields)
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(f"not a job that this program knows: {error}") from error

@@ -6,6 +6,9 @@ BucketsightError                     exit 1
 │   └── PromptError                    a prompt that cannot be put before the model
 ├── StoreError                       exit 75: the store did not answer in time; come again
 ├── ReplicaError                     exit 1: replicas do not start, or one shard keeps killing them
+├── OutageError                      the store or the device fails on image after image
+│   ├── StoreOutageError               exit 75: come again when the store, or the credentials, do
+│   └── DeviceOutageError              exit 1
 ├── StoppedError                     exit 75: asked to stop; the same command goes on
 ├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
 │   ├── DamagedPlanError               a page of the plan is missing or altered
@@ -15,16 +18,22 @@ BucketsightError                     exit 1
     │   ├── NotFoundError              not_found
     │   ├── ForbiddenError             forbidden
     │   ├── ChangedSincePlanError      changed_since_plan
-    │   └── ReadFailedError            read_failed
+    │   ├── ReadFailedError            read_failed
+    │   ├── TooManyBytesError          too_many_bytes
+    │   ├── BadReferenceError          bad_reference
+    │   └── BrokenContainerError       broken_container
     ├── ImageError
     │   ├── EmptyFileError             empty_file
     │   ├── NotAnImageError            not_an_image
     │   ├── TruncatedError             truncated
     │   ├── TooManyPixelsError         too_many_pixels
     │   └── DecodeFailedError          decode_failed
-    └── ModelError
-        ├── OutOfMemoryError           out_of_memory
-        └── ModelFailedError           model_failed
+    ├── ModelError
+    │   ├── OutOfMemoryError           out_of_memory
+    │   └── ModelFailedError           model_failed
+    └── ReplicaLostError
+        ├── ReplicaCrashedError        replica_crashed
+        └── TimedOutError              timed_out
 """
 
 from dataclasses import dataclass
@@ -56,6 +65,9 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"
     CHANGED_SINCE_PLAN = "changed_since_plan"
     READ_FAILED = "read_failed"
+    TOO_MANY_BYTES = "too_many_bytes"
+    BAD_REFERENCE = "bad_reference"
+    BROKEN_CONTAINER = "broken_container"
     EMPTY_FILE = "empty_file"
     NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
@@ -63,6 +75,8 @@ class ErrorCode(StrEnum):
     DECODE_FAILED = "decode_failed"
     OUT_OF_MEMORY = "out_of_memory"
     MODEL_FAILED = "model_failed"
+    REPLICA_CRASHED = "replica_crashed"
+    TIMED_OUT = "timed_out"
 
 
 class BucketsightError(Exception):
@@ -93,6 +107,20 @@ class StoreError(BucketsightError):
 
 class ReplicaError(BucketsightError):
     """No replica starts, or one shard takes every replica with it that runs it."""
+
+
+class OutageError(BucketsightError):
+    """Image after image fails for a reason that is none of theirs; none of them is committed."""
+
+
+class StoreOutageError(OutageError):
+    """The store refuses or does not answer, or the credentials are refused."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class DeviceOutageError(OutageError):
+    """The model fails on whatever it is shown."""
 
 
 class StoppedError(BucketsightError):
@@ -147,6 +175,24 @@ class ReadFailedError(ReadError):
     code = ErrorCode.READ_FAILED
 
 
+class TooManyBytesError(ReadError):
+    """The object is larger than any image that is read."""
+
+    code = ErrorCode.TOO_MANY_BYTES
+
+
+class BadReferenceError(ReadError):
+    """A manifest's row names no image that may be read."""
+
+    code = ErrorCode.BAD_REFERENCE
+
+
+class BrokenContainerError(ReadError):
+    """A tar, a Parquet file or a manifest cannot be read on from here."""
+
+    code = ErrorCode.BROKEN_CONTAINER
+
+
 class ImageError(ItemError):
     """The item's bytes give no image."""
 
@@ -195,6 +241,22 @@ class ModelFailedError(ModelError):
     """The model raised on the item."""
 
     code = ErrorCode.MODEL_FAILED
+
+
+class ReplicaLostError(ItemError):
+    """The item ended the process that looked at it."""
+
+
+class ReplicaCrashedError(ReplicaLostError):
+    """The process died, again and again, and with no other item."""
+
+    code = ErrorCode.REPLICA_CRASHED
+
+
+class TimedOutError(ReplicaLostError):
+    """Reading or looking at the item did not come to an end."""
+
+    code = ErrorCode.TIMED_OUT
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,10 @@ A row is the item, how it ended, the task's columns, and who labelled it. A task
 entry in TASK_COLUMNS. A shard of nothing but failures has the same schema as a good one.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
 import pyarrow as pa
 
 from schemas.outcome import UsageError
@@ -55,14 +59,46 @@ ORIGIN_COLUMNS: tuple[pa.Field, ...] = (
 )
 
 
-def row_schema(task: str) -> pa.Schema:
+PASSED_TYPES = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+}
+"""Of the columns that INPUT brings along."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedColumn:
+    """A column of INPUT on its way into the rows."""
+
+    name: str
+    """As INPUT has it; `passed_name` is what a row calls it."""
+    type: str
+    """A key of PASSED_TYPES."""
+
+
+def passed_name(name: str) -> str:
+    """What rows call a column of INPUT: its own name, or `input_…` where that is one of ours."""
+    own = (*ITEM_COLUMNS, *OUTCOME_COLUMNS, *ORIGIN_COLUMNS, *chain(*TASK_COLUMNS.values()))
+    return f"input_{name}" if name in {column.name for column in own} else name
+
+
+def row_schema(task: str, passed: Sequence[PassedColumn] = ()) -> pa.Schema:
     """The Arrow schema of `task`'s rows, its version in the metadata.
 
-    Raises UsageError for a task that has no columns.
+    The columns `passed` on from INPUT come last. Raises UsageError for a task
+    that has no columns, and where two of INPUT's columns would have one name.
     """
     if task not in TASK_COLUMNS:
         raise UsageError(f"task {task!r}: one of {', '.join(sorted(TASK_COLUMNS))}")
+    names = [passed_name(column.name) for column in passed]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"INPUT has two columns that rows would call {twice[0]}: rename one")
     return pa.schema(
-        [*ITEM_COLUMNS, *OUTCOME_COLUMNS, *TASK_COLUMNS[task], *ORIGIN_COLUMNS],
+        [
+            *(*ITEM_COLUMNS, *OUTCOME_COLUMNS, *TASK_COLUMNS[task], *ORIGIN_COLUMNS),
+            *(pa.field(passed_name(one.name), PASSED_TYPES[one.type]) for one in passed),
+        ],
         metadata={SCHEMA_VERSION_KEY: str(SCHEMA_VERSION).encode(), TASK_KEY: task.encode()},
     )

@@ -6,6 +6,7 @@
       runs/00000001/plan/<attempt>/*.parquet    pages of the listing as cut
       runs/00000001/plan.json                   Plan: created exclusively, names the winning attempt
       runs/00000001/result.json                 Result: created last
+      runs/00000001/heartbeat.json              Heartbeat: the one file that is written over
 
 All names are relative to OUTPUT and use slashes.
 """
@@ -18,12 +19,14 @@ from typing import Any, Self, TypeVar
 from schemas import document
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
+from schemas.rows import PassedColumn
 
 RUNS = "runs"
 LABELS = "labels"
 # Each document has a format of its own, and the rows' SCHEMA_VERSION is apart from all of them.
 SPEC_FORMAT = 1
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
+HEARTBEAT_FORMAT = 1
 FOOTER_FORMAT = 1
 RESULT_FORMAT = 1
 PART_KEY = b"bucketsight.part"
@@ -59,6 +62,10 @@ class RunNames:
     @property
     def result(self) -> str:
         return f"{self.folder}/result.json"
+
+    @property
+    def heartbeat(self) -> str:
+        return f"{self.folder}/heartbeat.json"
 
     @property
     def labels(self) -> str:
@@ -153,14 +160,19 @@ class Plan:
     pages: tuple[PlanPage, ...]
     items: int
     shards: int
+    small_shards: int
+    """So many shards at the start hold `small_shard_images` each."""
+    small_shard_images: int
     shard_images: int
-    """Images of a full shard; the first ones are smaller."""
+    """Images of each later shard but the last, which holds what is left."""
     device: str
     """What replicas run on, `cpu` or `cuda`: like the batch size it may decide a label's words,
     so that whoever resumes the run takes both from here."""
     batch_size: int
     skipped: dict[str, int] = field(default_factory=dict)
     """Objects listed and not planned, counted by skip rule."""
+    columns: tuple[PassedColumn, ...] = ()
+    """What INPUT says of the items beside the images, passed on into the rows."""
     digest: str = ""
     """Hex SHA-256 of plan.json as it is stored, whatever this program would write in its place;
     parts carry it in their footers. Empty before the plan is stored."""
@@ -175,8 +187,18 @@ class Plan:
         """The plan that is stored at `place`. Raises UsageError for one of another format."""
         value = document.loads_format(data, place, PLAN_FORMAT)
         pages = tuple(_build(PlanPage, place, page) for page in value.pop("pages", ()))
+        columns = tuple(_build(PassedColumn, place, one) for one in value.pop("columns", ()))
         digest = hashlib.sha256(data).hexdigest()
-        return _build(cls, place, value | {"pages": pages, "digest": digest})
+        return _build(cls, place, value | {"pages": pages, "columns": columns, "digest": digest})
+
+    def images_of(self, shard: int) -> int:
+        """How many images `shard` holds, 0 and up to `shards` - 1; no page is read for it."""
+        return self._images_before(shard + 1) - self._images_before(shard)
+
+    def _images_before(self, shard: int) -> int:
+        small = min(shard, self.small_shards)
+        images = small * self.small_shard_images + (shard - small) * self.shard_images
+        return min(images, self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +225,30 @@ class PartFooter:
     def from_json(cls, data: bytes, place: str) -> Self:
         """The footer of the part at `place`. Raises UsageError for one of another format."""
         return _build(cls, place, document.loads_format(data, place, FOOTER_FORMAT))
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """`heartbeat.json`: a driver works on this run, and how far it is. Decides nothing."""
+
+    run_id: str
+    at: float
+    """Seconds since 1970, by the driver's clock."""
+    host: str
+    process: int
+    replicas: int
+    """That have loaded their model."""
+    images_seen: int
+    """Committed, or looked at by a replica that lives."""
+    images_per_second: float
+
+    def to_json(self) -> bytes:
+        return document.dumps(asdict(self) | {"format_version": HEARTBEAT_FORMAT})
+
+    @classmethod
+    def from_json(cls, data: bytes, place: str) -> Self:
+        """The heartbeat that lies at `place`. Raises UsageError for one of another format."""
+        return _build(cls, place, document.loads_format(data, place, HEARTBEAT_FORMAT))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tests.runs import job_spec
 PAGE = PlanPage("runs/00000001/plan/a/page-00000.parquet", "0" * 64, 0, 2, 3)
 DOCUMENTS: list[Any] = [
     RunSpec("00000001", job_spec(), "claimant", "0" * 16, "2024-01-01T00:00:00+00:00"),
-    Plan("00000001", "attempt", (PAGE,), 3, 2, 2, "cpu", 8, {"extension": 4}),
+    Plan("00000001", "attempt", (PAGE,), 3, 2, 0, 2, 2, "cpu", 8, {"extension": 4}),
     PartFooter("00000001", 1, "0" * 64, "attempt", 2, 1, {"truncated": 1}),
     Result(
         "00000001", "0" * 64, 3, 2, 1, {"truncated": 1}, {}, (ResultPart("part", "0" * 64, 2, 1),)
@@ -47,7 +47,7 @@ def test_documents_come_back_as_they_were_written(document: Any) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda value: value | {"format_version": 2},
+        lambda value: value | {"format_version": 99},
         lambda value: value | {"format_version": None},
         lambda value: {"format_version": 1},
     ],

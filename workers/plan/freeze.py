@@ -8,7 +8,7 @@ from schemas.outcome import UsageError
 from schemas.run import Plan
 from schemas.uri import join
 from workers.plan.claim import Run
-from workers.plan.cut import cut, shard_sizes
+from workers.plan.cut import SMALL_SHARDS, cut, shard_sizes
 from workers.plan.pages import encode_page, group_pages
 from workers.sink import commit
 from workers.source import list_images, no_images
@@ -47,6 +47,8 @@ def freeze(
         pages=tuple(pages),
         items=len(images),
         shards=sum(page.shards for page in pages),
+        small_shards=SMALL_SHARDS,
+        small_shard_images=small,
         shard_images=full,
         device=device,
         batch_size=batch_size,
