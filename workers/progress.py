@@ -47,14 +47,15 @@ class Progress:
         seen = self._done + sum(self._under_way.values())
         seconds = self._clock() - self._started
         speed = (seen - self._done_before) / seconds if seconds > 0 else 0.0
-        left = f", {_duration((self._total - seen) / speed)} left" if speed > 0 else ""
+        left = f", {duration((self._total - seen) / speed)} left" if speed > 0 else ""
         return (
             f"{seen:,} of {self._total:,} images, {self._failed:,} failed, "
             f"{speed:.1f} images/s{left}"
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
