@@ -57,9 +57,9 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
         lines += [f"  No examples: {error}"]
     quoted = labels.replace("'", "''")
     lines += [
-        f"Labels: {_printable(labels)}/*.parquet",
+        f"Labels: {printable(labels)}/*.parquet",
         f"Read them: pandas.read_parquet({labels!r}), or in DuckDB "
-        f"SELECT uri, {column} FROM '{_printable(quoted)}/*.parquet'",
+        f"SELECT uri, {column} FROM '{printable(quoted)}/*.parquet'",
     ]
     return "\n".join(lines)
 
@@ -91,7 +91,7 @@ def spread(things: Sequence[Thing], count: int) -> list[Thing]:
 def _failures(result: Result) -> str:
     if not result.failed:
         return ""
-    return f", {result.failed:,} failed ({_counts(result.failed_by_code)})"
+    return f", {result.failed:,} failed ({counts_in_words(result.failed_by_code)})"
 
 
 def _skipped(skipped: Mapping[str, int]) -> list[str]:
@@ -103,14 +103,15 @@ def _skipped(skipped: Mapping[str, int]) -> list[str]:
     return [f"Not looked at: {sum(counts.values()):,} other files ({kinds})."]
 
 
-def _counts(counts: Mapping[str, int]) -> str:
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """`2 not_an_image, 3 truncated`."""
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
 def _name(uri: str) -> str:
-    return _printable(uri.rpartition("/")[2])
+    return printable(uri.rpartition("/")[2])
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with its control characters escaped: a name is not to move a terminal's cursor."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
