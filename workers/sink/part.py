@@ -105,13 +105,20 @@ def read_part(
     return record
 
 
-def _record(output: str, name: str, data: bytes) -> PartRecord:
-    place = join(output, name)
+def footer_of(data: bytes, place: str) -> PartFooter:
+    """The footer of the part at `place`, of which `data` is all, or an end with the metadata in it.
+
+    Raises ForeignPartError where it is no part, UsageError where its footer is of another format.
+    """
     try:
         metadata = pq.read_metadata(pa.BufferReader(data)).metadata or {}
-        footer = PartFooter.from_json(metadata[PART_KEY], place)
-    except (pa.ArrowException, KeyError) as error:
+        return PartFooter.from_json(metadata[PART_KEY], place)
+    except (pa.ArrowException, OSError, KeyError) as error:  # OSError: Thrift that is none
         raise ForeignPartError(f"{place} is there and was not written by this program") from error
+
+
+def _record(output: str, name: str, data: bytes) -> PartRecord:
+    footer = footer_of(data, join(output, name))
     return PartRecord(name, hashlib.sha256(data).hexdigest(), footer)
 
 
