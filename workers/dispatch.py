@@ -1,7 +1,8 @@
 """Who runs which shard: hands shards to replicas, and owns every retry. Knows no Ray and no store.
 
-A shard is at most at one replica, a replica has at most SHARDS_AT_ONCE shards, in the order in
-which they were given. A replica that is lost is replaced; its shards are owed again.
+A replica has at most SHARDS_AT_ONCE shards, in the order in which they were given. A replica that
+is lost is replaced; its shards are owed again. When nothing is left to hand out, an idle replica
+runs a straggler's shard a second time, and whoever commits first is right.
 """
 
 from __future__ import annotations
@@ -9,146 +10,116 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from schemas.image import ImageRef, Shard
-from schemas.outcome import ReplicaError, StoppedError
+from schemas.outcome import (
+    Failure,
+    ReplicaCrashedError,
+    ReplicaError,
+    StoppedError,
+    TimedOutError,
+)
 from schemas.run import PartRecord
-from workers.ledger import Ledger, ShardState
-from workers.messages import BatchBegun
+from workers.fleet import Begun, Done, Event, Fleet, KeptBack, Lost, NotStarted, Settled, Started
+from workers.ledger import Attempt, Ledger
 from workers.progress import Progress
 
 SHARDS_AT_ONCE = 2
 """The second one waits at the replica, so that it never waits for the driver."""
 FAILED_STARTS = 3
 """So many replicas in a row that do not start stop the run."""
+CRASHES_IN_A_ROW = 20
+"""So many crashes without a batch that any replica got through stop the run."""
 POLL_SECONDS = 0.5
 """How long to wait for news before looking at the clock and at signals again."""
 SECONDS_BETWEEN_WAITING = 60.0
 """Between two lines that say that no replica runs yet."""
+SECONDS_BETWEEN_LOOKS = 10.0
+"""At the size of the cluster, and for replicas that have fallen silent."""
+STRAGGLING = 2.0
+"""A shard that takes so many times as long as others of its size is a straggler."""
+STRAGGLING_SECONDS = 5.0
+"""No shard is one before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """The replica has loaded its model."""
+class Terms:
+    """What the run allows itself."""
 
-    replica: int
-
-
-@dataclass(frozen=True, slots=True)
-class NotStarted:
-    """The replica is gone before it had loaded its model."""
-
-    replica: int
-    reason: str
-    crashed: bool
-    """False where the machine went away, which the next one need not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The replica begins a batch of its first shard."""
-
-    replica: int
-    batch: BatchBegun
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The replica's first shard is committed."""
-
-    replica: int
-    part: PartRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The replica is gone, with all its shards."""
-
-    replica: int
-    reason: str
-    crashed: bool
-    """False where the machine went away, for which no shard is to blame."""
-
-
-Event = Started | NotStarted | Begun | Done | Lost
-
-
-class Fleet(Protocol):
-    """Replicas, known by numbers."""
-
-    def start(self) -> int:
-        """Begin to start one more; Started or NotStarted follows."""
-        ...
-
-    def give(self, replica: int, shard: Shard, careful: bool) -> None:
-        """Queue a shard at a started replica; events follow until Done or Lost."""
-        ...
-
-    def stop(self, replica: int) -> None:
-        """End a replica at once; nothing follows."""
-        ...
-
-    def needs(self) -> str:
-        """What a replica asks for, and what there is, for people."""
-        ...
-
-    def events(self, seconds: float) -> list[Event]:
-        """What happened; waits until something does, at most `seconds`.
-
-        Raises what a replica raised where every replica would: BucketsightError.
-        """
-        ...
+    silence_seconds: float
+    """After which a replica with work is taken for hanging: what a batch may take, and more."""
+    drain_seconds: float
+    """What shards under way have to end after a signal."""
+    again: str
+    """What people are to do when the run is stopped: `the same command`."""
 
 
 @dataclass(slots=True)
 class _Replica:
     started: bool = False
-    shards: deque[ShardState] = field(default_factory=deque)
+    attempts: deque[Attempt] = field(default_factory=deque)
     """The first one runs, the others wait."""
-    batch: tuple[ImageRef, ...] = ()
+    kept_back: list[Attempt] = field(default_factory=list)
+    settling: bool = False
+    batch: tuple[int, ...] = ()
     """What it looks at, as far as it said so."""
+    running_since: float = 0.0
+    heard_at: float = 0.0
+
+    @property
+    def idle(self) -> bool:
+        return self.started and not self.attempts and not self.settling
+
+    @property
+    def owed(self) -> list[Attempt]:
+        """What is owed again when it goes, but for the shard that runs."""
+        return [*list(self.attempts)[1:], *self.kept_back]
 
 
 class Dispatch:
-    """Runs all that a ledger owes on `replicas` replicas of a fleet."""
+    """Runs all that a ledger owes on the replicas of a fleet."""
 
     def __init__(
         self,
         fleet: Fleet,
         ledger: Ledger,
         shards: int,
-        replicas: int,
+        wanted: Callable[[], int],
+        terms: Terms,
         progress: Progress,
         say: Callable[[str], None],
         clock: Callable[[], float],
         stop_signals: Callable[[], int],
-        drain_seconds: float,
-        again: str,
     ) -> None:
-        """`again` is what people are to do when the run is stopped: `the same command`."""
+        """`shards` are owed; `wanted` tells how many replicas there should be now."""
         self._fleet = fleet
         self._ledger = ledger
         self._owed = shards
-        self._wanted = replicas
+        self._wanted = wanted
+        self._terms = terms
         self._progress = progress
         self._say = say
         self._clock = clock
         self._stop_signals = stop_signals
-        self._drain_seconds = drain_seconds
-        self._again = again
         self._replicas: dict[int, _Replica] = {}
+        self._idle: dict[int, _Replica] = {}
+        self._with_one: dict[int, _Replica] = {}
+        """Those with room for a second shard."""
+        self._size = 0
+        self._next_look = -1.0
+        self._next_doubling = -1.0
         self._failed_starts = 0
+        self._crashes = 0
+        self._seconds_an_image = 0.0
         self._deadline: float | None = None
         self._next_waiting = 0.0
         self._parts: dict[int, PartRecord] = {}
 
     def run(self) -> dict[int, PartRecord]:
-        """The committed parts by shard, when all are.
+        """The parts that were committed, by shard, when all are.
 
         Raises:
             StoppedError: somebody asked to stop, and the shards under way had their time.
-            ReplicaError: replicas do not start, or a shard keeps killing them.
+            ReplicaError: replicas do not start, or they crash and no image is to blame.
             BucketsightError: what a replica raised that every replica would.
         """
         while self._owed:
@@ -159,65 +130,170 @@ class Dispatch:
                 self._hand_out()
             for event in self._fleet.events(POLL_SECONDS):
                 self._handle(event)
+            if self._clock() >= self._next_look:
+                self._end_silent_replicas()
             if line := self._progress.line_if_due():
                 self._tell(line)
         return self._parts
 
-    def _tell(self, progress: str) -> None:
-        """How far it is; while no replica runs, now and then what they wait for."""
-        if any(replica.started for replica in self._replicas.values()):
-            self._say(progress)
-        elif self._clock() >= self._next_waiting:
-            self._say(f"no replica runs yet: {self._fleet.needs()}")
-            self._next_waiting = self._clock() + SECONDS_BETWEEN_WAITING
+    @property
+    def running(self) -> int:
+        """Replicas that have loaded their model."""
+        return sum(replica.started for replica in list(self._replicas.values()))
+
+    # giving
 
     def _start_replicas(self) -> None:
-        while len(self._replicas) < min(self._wanted, self._owed):
+        if self._clock() >= self._next_look:
+            self._size = self._wanted()
+        while len(self._replicas) < min(self._size, self._owed):
             self._replicas[self._fleet.start()] = _Replica()
 
     def _hand_out(self) -> None:
         """A shard for each replica, then a second one while no idle replica could take it."""
-        for number, replica in self._replicas.items():
-            if replica.started and not replica.shards:
-                self._give(number, replica)
-        waiting = self._owed - sum(len(replica.shards) for replica in self._replicas.values())
-        spare = waiting - sum(not replica.shards for replica in self._replicas.values())
-        for number, replica in self._replicas.items():
-            if spare > 0 and 0 < len(replica.shards) < SHARDS_AT_ONCE:
-                self._give(number, replica)
-                spare -= 1
+        for number in list(self._idle):
+            if not self._give(number):
+                break
+        coming = sum(not replica.started for replica in self._replicas.values()) + len(self._idle)
+        for number in list(self._with_one)[: max(0, self._owed - self._ledger.out - coming)]:
+            self._give(number)
+        if self._idle and self._owed == self._ledger.out:
+            self._finish_up()
 
-    def _give(self, number: int, replica: _Replica) -> None:
-        state = self._ledger.take()
-        if state is not None:
-            replica.shards.append(state)
-            self._fleet.give(number, state.shard, state.careful)
+    def _give(self, number: int) -> bool:
+        """The next shard that is owed, to this replica; False: there is none."""
+        attempt = self._ledger.take()
+        if attempt is not None:
+            self._run(number, attempt)
+        return attempt is not None
+
+    def _run(self, number: int, attempt: Attempt) -> None:
+        replica = self._replicas[number]
+        if not replica.attempts:
+            replica.running_since = replica.heard_at = self._clock()
+        replica.attempts.append(attempt)
+        self._fleet.give(number, attempt.shard, attempt.caution)
+        self._sort(number, replica)
+
+    def _sort(self, number: int, replica: _Replica) -> None:
+        """Keep the lists of those that can be given something."""
+        for group, belongs in (
+            (self._idle, replica.idle),
+            (self._with_one, replica.started and len(replica.attempts) == 1),
+        ):
+            if belongs:
+                group[number] = replica
+            else:
+                group.pop(number, None)
+
+    def _finish_up(self) -> None:
+        """Nothing is left to begin: what was kept back is committed, what straggles is doubled."""
+        for number, replica in list(self._idle.items()):
+            if replica.kept_back:
+                replica.settling = True
+                replica.heard_at = self._clock()
+                self._fleet.settle(number)
+                self._sort(number, replica)
+        if self._clock() >= self._next_doubling:
+            self._next_doubling = self._clock() + 1
+            idle = [number for number, one in self._idle.items() if not one.kept_back]
+            for number, attempt in zip(idle, self._stragglers(), strict=False):
+                self._run(number, self._ledger.double(attempt.state))
+
+    def _stragglers(self) -> list[Attempt]:
+        """Shards worth a second try elsewhere: those that wait first, then the longest running."""
+        waiting, running = [], []
+        for replica in self._replicas.values():
+            for place, attempt in enumerate(replica.attempts):
+                if attempt.caution is not None or attempt.state.attempts > 1:
+                    continue
+                seconds = self._clock() - replica.running_since
+                usual = self._seconds_an_image * len(attempt.shard)
+                if place > 0:
+                    waiting.append(attempt)
+                elif usual and seconds > max(STRAGGLING * usual, STRAGGLING_SECONDS):
+                    running.append((seconds, attempt))
+        return waiting + [one for _, one in sorted(running, key=lambda pair: -pair[0])]
+
+    # hearing
 
     def _handle(self, event: Event) -> None:
-        replica = self._replicas[event.replica]
+        replica = self._replicas.get(event.replica)
+        if replica is None:  # it was ended while its last words were under way
+            return
+        replica.heard_at = self._clock()
         match event:
-            case Started():
+            case Started(number):
                 replica.started = True
                 self._failed_starts = 0
+                self._sort(number, replica)
             case NotStarted(number, reason, crashed):
-                del self._replicas[number]
+                self._forget(number)
                 self._start_again(reason, crashed)
             case Begun(_, batch):
-                shard = replica.shards[0].shard
-                replica.batch = shard.images[batch.first : batch.first + batch.count]
-                self._progress.began_batch(shard.index, batch.first)
-            case Done(number, part):
-                shard = replica.shards.popleft().shard
-                replica.batch = ()
-                self._parts[shard.index] = part
-                self._owed -= 1
-                self._progress.committed(shard.index, part.footer.items, part.footer.failed)
-                if self._deadline is not None:
-                    self._fleet.stop(number)
-                    del self._replicas[number]
+                if replica.batch:
+                    self._crashes = 0
+                replica.batch = batch.positions
+                shard = replica.attempts[0].shard
+                self._progress.began_batch(shard.index, batch.images_before)
+            case Done(number, part, worn_out):
+                self._committed(replica, part)
+                self._through(number, replica, worn_out)
+            case KeptBack(number):
+                attempt = replica.attempts[0]
+                self._progress.began_batch(attempt.shard.index, len(attempt.shard))
+                replica.kept_back.append(attempt)
+                self._next_shard(replica)
+                self._through(number, replica, worn_out=False)
+            case Settled(number):
+                replica.settling = False
+                self._through(number, replica, worn_out=False)
             case Lost(number, reason, crashed):
-                del self._replicas[number]
-                self._owe_again(replica, reason, crashed)
+                self._forget(number)
+                error = ReplicaCrashedError(f"the process that looked at it died: {reason}")
+                self._owe_again(replica, Failure.of(error), crashed)
+
+    def _committed(self, replica: _Replica, part: PartRecord) -> None:
+        """A part is there: of the shard that ran, or of one that was kept back."""
+        index = part.footer.shard
+        if replica.attempts and replica.attempts[0].shard.index == index:
+            attempt = replica.attempts[0]
+            self._learn_speed(attempt, self._clock() - replica.running_since)
+            self._next_shard(replica)
+        else:
+            attempt = next(one for one in replica.kept_back if one.shard.index == index)
+            replica.kept_back.remove(attempt)
+        self._crashes = 0
+        if self._ledger.commit(attempt):
+            self._parts[index] = part
+            self._owed -= 1
+            self._progress.committed(index, part.footer.items, part.footer.failed)
+
+    def _next_shard(self, replica: _Replica) -> None:
+        replica.attempts.popleft()
+        replica.batch = ()
+        replica.running_since = self._clock()
+
+    def _learn_speed(self, attempt: Attempt, seconds: float) -> None:
+        """A mean that forgets: the newest shard counts a fifth."""
+        pace = seconds / max(1, len(attempt.shard))
+        known = self._seconds_an_image
+        self._seconds_an_image = 0.8 * known + 0.2 * pace if known else pace
+
+    def _through(self, number: int, replica: _Replica, worn_out: bool) -> None:
+        """It has ended something; one that wants to go, or is to, goes."""
+        self._sort(number, replica)
+        if worn_out or self._deadline is not None:
+            self._fleet.stop(number)
+            self._forget(number)
+            for attempt in (*replica.attempts, *replica.kept_back):
+                self._ledger.give_back(attempt)
+
+    def _forget(self, number: int) -> None:
+        for group in (self._replicas, self._idle, self._with_one):
+            group.pop(number, None)
+
+    # losing
 
     def _start_again(self, reason: str, crashed: bool) -> None:
         """A machine that went while a replica loaded says nothing about the next one."""
@@ -226,30 +302,57 @@ class Dispatch:
         if self._failed_starts >= FAILED_STARTS and not self._stop_signals():
             raise ReplicaError(f"{FAILED_STARTS} replicas in a row did not start: {reason}")
 
-    def _owe_again(self, replica: _Replica, reason: str, crashed: bool) -> None:
+    def _owe_again(self, replica: _Replica, failure: Failure, crashed: bool) -> None:
         """Only the shard that ran is to blame, and only for a crash."""
-        if replica.shards:
-            running = replica.shards.popleft()
-            self._progress.lost(running.shard.index)
-            if crashed:
-                self._say(
-                    f"a replica died in shard {running.shard.index}, which is owed again: {reason}"
-                )
-            if crashed and not self._stop_signals():  # a run that stops blames nobody
-                self._ledger.charge(running, replica.batch, reason)
-            else:
-                self._ledger.give_back(running)
-        for waiting in replica.shards:
-            self._ledger.give_back(waiting)
+        for attempt in replica.owed:
+            self._ledger.give_back(attempt)
+        if not replica.attempts:
+            return
+        running = replica.attempts[0]
+        self._progress.lost(running.shard.index)
+        if not crashed or self._stop_signals():  # a run that stops blames nobody
+            self._ledger.give_back(running)
+            return
+        self._crashes += 1
+        self._say(
+            f"a replica was lost in shard {running.shard.index}, which is owed again: "
+            f"{failure.error_message}"
+        )
+        self._ledger.charge(running, replica.batch, failure)
+        if self._crashes >= CRASHES_IN_A_ROW:
+            raise ReplicaError(
+                f"{CRASHES_IN_A_ROW} replicas in a row were lost before they got through a batch: "
+                f"{failure.error_message}"
+            )
+
+    def _end_silent_replicas(self) -> None:
+        """One that says nothing for so long hangs where no other thread of it can speak."""
+        self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
+        heard_since = self._clock() - self._terms.silence_seconds
+        for number, replica in list(self._replicas.items()):
+            busy = replica.attempts or replica.settling
+            if busy and replica.heard_at < heard_since:
+                self._fleet.stop(number)
+                self._forget(number)
+                silent = f"its replica said nothing for {self._terms.silence_seconds:g} s"
+                self._owe_again(replica, Failure.of(TimedOutError(silent)), crashed=True)
 
     def _drain(self) -> None:
         """Let the shards under way end, until their time is over or a second signal comes."""
         if self._deadline is None:
-            self._deadline = self._clock() + self._drain_seconds
-            self._say(f"stopping; shards under way have {self._drain_seconds:g} s to end")
-        under_way = any(replica.shards for replica in self._replicas.values())
+            self._deadline = self._clock() + self._terms.drain_seconds
+            self._say(f"stopping; shards under way have {self._terms.drain_seconds:g} s to end")
+        under_way = any(replica.attempts for replica in self._replicas.values())
         patient = self._stop_signals() == 1 and self._clock() < self._deadline
         if not (under_way and patient):
             raise StoppedError(
-                f"stopped with {self._owed:,} shards owed; {self._again} goes on with them"
+                f"stopped with {self._owed:,} shards owed; {self._terms.again} goes on with them"
             )
+
+    def _tell(self, progress: str) -> None:
+        """How far it is; while no replica runs, now and then what they wait for."""
+        if self.running:
+            self._say(progress)
+        elif self._clock() >= self._next_waiting:
+            self._say(f"no replica runs yet: {self._fleet.needs()}")
+            self._next_waiting = self._clock() + SECONDS_BETWEEN_WAITING

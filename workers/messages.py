@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.job import JobSpec
+from schemas.outcome import Failure
+from schemas.rows import PassedColumn
 from schemas.run import PartRecord
 
 
@@ -15,6 +17,8 @@ class Assignment:
     job: JobSpec
     run_id: str
     plan_digest: str
+    columns: tuple[PassedColumn, ...]
+    """Of INPUT, passed on into the rows."""
     model: str
     """As `workers.model.description.checkpoint_folder` takes it, on the replica's machine."""
     device: str
@@ -22,20 +26,55 @@ class Assignment:
     batch_size: int
     threads: int
     """Of torch, in the replica's process."""
+    item_seconds: float
+    """What the model, and reading and decoding beyond the store's own patience, may take an image."""
     claimant: str
     """Of the run's spec.json: a local OUTPUT that lacks it is another folder of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
-class BatchBegun:
-    """The replica is about to look at `count` images of a shard, from its image `first` on."""
+class Caution:
+    """How a shard is looked at that took a replica with it: batch by batch, each said beforehand.
 
-    first: int
-    count: int
+    Positions count the shard's images from 0.
+    """
+
+    suspects: tuple[int, ...] = ()
+    """Of one batch, at least one of which ends a replica: looked at first, in two halves."""
+    condemned: tuple[tuple[int, Failure], ...] = ()
+    """Not looked at any more: each alone ended a replica, and this is its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBegun:
+    """The replica is about to look at these positions of the shard. An ordinary replica says so now
+    and then, a careful one always.
+    """
+
+    positions: tuple[int, ...]
+    images_before: int
+    """Of the shard, that are behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The shard's part is there, the replica's own or a twin's."""
+    """A shard's part is there, the replica's own or a twin's."""
 
     part: PartRecord
+    worn_out: bool = False
+    """One of the replica's threads hangs in an image for ever: it wants to be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The shard is looked at, and its last images failed for what may be the store's or the device's
+    fault. The replica commits it once it has seen an image succeed, or is told to settle.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """All that was withheld is committed."""
+
+
+Message = BatchBegun | Committed | Withheld | Settled

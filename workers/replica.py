@@ -1,6 +1,6 @@
 """One replica: a shard in, its committed part out. A plain class that knows no Ray.
 
-    ImageRef ─read, decode→ Seen ─encode, prefix, generate→ answer ─columns→ row ─part→ committed
+    ImageRef ─read, decode→ Seen ─encode, prefix, generate→ answer ─row→ rows ─part→ committed
 
 Rows are conserved: each step gives back each image exactly once and in the plan's order, and what
 goes wrong with an image becomes its row.
@@ -11,13 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import torch
@@ -31,40 +28,34 @@ from schemas.outcome import (
     ItemError,
     ModelFailedError,
     OutOfMemoryError,
-    Status,
+    TimedOutError,
     UsageError,
 )
 from schemas.run import RunNames, RunSpec
 from schemas.uri import is_local, join
-from schemas.version import code_version
-from workers.ahead import in_order
+from workers.ahead import Ahead, Budget
+from workers.batches import batches
 from workers.images import decode, resize
-from workers.messages import Assignment, BatchBegun, Committed
+from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Settled, Withheld
 from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
+from workers.outage import OUTAGES, OutageWatch
+from workers.row import Row, Seen, row_of
 from workers.sink import commit_part
-from workers.source import read
+from workers.source import Reader
 from workers.source.selection import glob_selection, has_wildcard
+from workers.store import PATIENCE
 from workers.tasks import task_of
 
 READERS = 8
 """Threads that read and decode ahead of the model."""
 BATCHES_AHEAD = 2
 """So many batches are read and decoded, or being so, before the model asks for them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One image on its way: what became of it before the model looks at it."""
-
-    ref: ImageRef
-    image: Image.Image | None = None
-    """At the model's input size; None where there is a failure."""
-    failure: Failure | None = None
-    size_bytes: int | None = None
-    width: int | None = None
-    height: int | None = None
-    content_sha256: str | None = None
+BYTES_READ = 512 * 2**20
+BYTES_DECODED = 2**30
+"""What all readers together may hold of files, and of pixels before they are resized."""
+SECONDS_BETWEEN_NEWS = 10.0
+"""An ordinary replica tells no oftener where it is: a driver may have to hear a thousand."""
 
 
 class Replica:
@@ -75,7 +66,7 @@ class Replica:
         UsageError: INPUT or OUTPUT is a path, and here it leads elsewhere than at the driver.
     """
 
-    def __init__(self, assignment: Assignment) -> None:
+    def __init__(self, assignment: Assignment, clock: Callable[[], float] = time.monotonic) -> None:
         _require_places(assignment)
         torch.set_num_threads(assignment.threads)
         self._assignment = assignment
@@ -88,52 +79,112 @@ class Replica:
                 f"{folder} holds another model than the run was planned with: digest "
                 f"{self._model.digest[:16]}, not {self._job.model_digest[:16]}"
             )
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._reader = Reader(self._job)
+        self._ahead = Ahead(
+            self._look_at,
+            self._never_ends,
+            READERS,
+            window=BATCHES_AHEAD * assignment.batch_size,
+            seconds=PATIENCE.seconds + assignment.item_seconds,
+            clock=clock,
+        )
+        self._read, self._decoded = Budget(BYTES_READ), Budget(BYTES_DECODED)
+        self._clock = clock
+        self._labelled_once: ImageRef | None = None
+        self._outage = OutageWatch(self._works)
+        self._withheld: list[tuple[Shard, list[Row]]] = []
 
-    def process(self, shard: Shard, careful: bool = False) -> Iterator[BatchBegun | Committed]:
-        """Label `shard`, batch by batch, and commit it; the commit comes last.
+    def process(self, shard: Shard, caution: Caution | None = None) -> Iterator[Message]:
+        """Label `shard`, batch by batch, and commit it; the last message says what came of it.
 
-        A careful replica touches nothing of a batch before it has said that it begins it.
+        A cautious replica touches nothing of a batch before it has said that it begins it. Before
+        the last message, earlier shards that were withheld may be committed.
 
         Raises:
+            OutageError: image after image failed, and not by its own fault; nothing of it is
+                committed.
             StoreError: the store did not take the part in time.
             ForeignPartError: the part's name is taken by somebody else's file.
             UsageError: the prompt is longer than the model's context, or OUTPUT may not be written.
         """
-        images, size = shard.images, self._assignment.batch_size
-        ahead = in_order(self._look_at, images, self._readers, BATCHES_AHEAD * size)
-        rows: list[dict[str, Any]] = []
-        for first in range(0, len(images), size):
-            batch = images[first : first + size]
-            yield BatchBegun(first, len(batch))
-            if careful:
-                seen = [self._look_at(image) for image in batch]
-            else:
-                seen = list(islice(ahead, len(batch)))
-            rows += self._label(batch, seen)
-        yield self._commit(shard, rows)
+        planned = list(batches(len(shard), self._assignment.batch_size, caution))
+        rows = dict(self._condemned(shard, caution))
+        ordinary = self._ahead.in_order(shard.images[p] for p in chain.from_iterable(planned))
+        news_at = -SECONDS_BETWEEN_NEWS
+        for positions in planned:
+            if caution or self._clock() - news_at >= SECONDS_BETWEEN_NEWS:
+                yield BatchBegun(positions, len(rows))
+                news_at = self._clock()
+            images = [shard.images[position] for position in positions]
+            seen = list(islice(self._ahead.in_order(images) if caution else ordinary, len(images)))
+            rows |= zip(positions, self._label(images, seen), strict=True)
+        self._withheld.append((shard, [rows[position] for position in range(len(shard))]))
+        if self._outage.suspicious:
+            yield Withheld()
+        else:
+            yield from self._commit_withheld()
+
+    def settle(self) -> Iterator[Message]:
+        """Commit what is withheld: nothing more will come that could show whose fault it was.
+
+        Raises as `process`.
+        """
+        yield from self._commit_withheld()
+        yield Settled()
+
+    def _condemned(self, shard: Shard, caution: Caution | None) -> Iterator[tuple[int, Row]]:
+        for position, failure in caution.condemned if caution else ():
+            ref = shard.images[position]
+            seen = Seen(ref, failure=failure, size_bytes=ref.size_bytes)
+            yield position, row_of(seen, failure, self._task, self._assignment)
 
     def _look_at(self, ref: ImageRef) -> Seen:
         """Read and decode one image; what goes wrong is in the answer."""
         size_bytes, digest = ref.size_bytes, None
+        if ref.failure:
+            return Seen(ref, failure=ref.failure, size_bytes=size_bytes)
         try:
-            data = read(ref)
-            size_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
-            image = decode(data)
+            with self._read.hold(ref.size_bytes or 0):
+                data = self._reader.read(ref)
+                size_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
+                image = decode(data, self._decoded.hold)
         except ItemError as error:
             failure = Failure.of(error)
             return Seen(ref, failure=failure, size_bytes=size_bytes, content_sha256=digest)
         small = resize(image, self._job.preprocessing.image_size)
         return Seen(ref, small, None, size_bytes, image.width, image.height, digest)
 
-    def _label(self, batch: Sequence[ImageRef], seen: Sequence[Seen]) -> list[dict[str, Any]]:
+    def _never_ends(self, ref: ImageRef) -> Seen:
+        """What is known of an image whose reader hangs in it."""
+        seconds = PATIENCE.seconds + self._assignment.item_seconds
+        error = TimedOutError(f"{ref.uri} was not read and decoded within {seconds:g} s")
+        return Seen(ref, failure=Failure.of(error), size_bytes=ref.size_bytes)
+
+    def _label(self, batch: Sequence[ImageRef], seen: Sequence[Seen]) -> list[Row]:
         """One row for each image of a batch, in its order."""
         assert [one.ref for one in seen] == list(batch), "reading lost an image of the batch"
         pictures = [one.image for one in seen if one.image is not None]
         answers = iter(self._ask(pictures))
-        rows = [self._row(one, one.failure or next(answers)) for one in seen]
+        outcomes = [one.failure or next(answers) for one in seen]
         assert next(answers, None) is None, "the model gave more answers than it saw images"
-        return rows
+        failures = [one if isinstance(one, Failure) else None for one in outcomes]
+        for one, failure in zip(seen, failures, strict=True):
+            if failure is None:
+                self._labelled_once = one.ref
+        self._outage.saw(failures)
+        return [
+            row_of(one, outcome, self._task, self._assignment)
+            for one, outcome in zip(seen, outcomes, strict=True)
+        ]
+
+    def _works(self) -> bool:
+        """Whether an image that was labelled before would be again."""
+        if self._labelled_once is None:
+            return False
+        seen = self._look_at(self._labelled_once)
+        if seen.image is None:
+            return seen.failure is not None and seen.failure.error_code not in OUTAGES
+        return not isinstance(self._ask([seen.image])[0], Failure)
 
     def _ask(self, images: Sequence[Image.Image]) -> list[str | Failure]:
         """The model's answer to each image; a batch on which it fails is halved.
@@ -161,41 +212,22 @@ class Replica:
         prefix = self._model.prefix(features, [self._task.prompt] * len(images))
         return self._model.generate(prefix, self._job.max_new_tokens)
 
-    def _row(self, seen: Seen, outcome: str | Failure) -> dict[str, Any]:
-        failure = outcome if isinstance(outcome, Failure) else None
-        answer = None if isinstance(outcome, Failure) else outcome
-        return {
-            "item_id": seen.ref.item_id,
-            "uri": seen.ref.uri,
-            "input_digest": seen.ref.input_digest,
-            "meaning_id": self._job.meaning_id(),
-            "code_version": code_version(),
-            "size_bytes": seen.size_bytes,
-            "width": seen.width,
-            "height": seen.height,
-            "content_sha256": seen.content_sha256,
-            "status": Status.FAILED if failure else Status.LABELLED,
-            "error_code": failure.error_code if failure else None,
-            "error_message": failure.error_message if failure else None,
-            **self._task.columns(answer),
-            "model_id": self._job.model_id,
-            "model_digest": self._job.model_digest,
-            "quantization": self._job.quantization,
-            "run_id": self._assignment.run_id,
-            "labelled_at": datetime.now(UTC),
-        }
-
-    def _commit(self, shard: Shard, rows: Sequence[dict[str, Any]]) -> Committed:
-        part = commit_part(
-            self._job.output,
-            self._assignment.run_id,
-            self._assignment.plan_digest,
-            shard,
-            rows,
-            self._job.task,
-            attempt=uuid4().hex,
-        )
-        return Committed(part)
+    def _commit_withheld(self) -> Iterator[Committed]:
+        """The parts of all shards that wait for it, in their order."""
+        while self._withheld:
+            shard, rows = self._withheld[0]
+            given = self._assignment
+            part = commit_part(
+                self._job.output,
+                given.run_id,
+                given.plan_digest,
+                shard,
+                rows,
+                self._job.task,
+                attempt=uuid4().hex,
+            )
+            del self._withheld[0]
+            yield Committed(part, worn_out=bool(self._ahead.abandoned) and not self._withheld)
 
 
 def _require_places(assignment: Assignment) -> None:

@@ -6,6 +6,8 @@ animation counts. Nothing here depends on the file's name.
 
 import io
 import struct
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,6 +22,10 @@ from schemas.outcome import (
 from workers.images.formats import FORMATS
 from workers.images.quiet import quiet
 
+Hold = Callable[[int], AbstractContextManager[None]]
+
+BYTES_A_PIXEL = 11
+"""At most at once: as decoded (4), as RGBA over white (4), as RGB (3)."""
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -32,8 +38,11 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, hold: Hold = lambda _: nullcontext()) -> Image.Image:
     """The image in `data`: mode RGB, EXIF orientation applied, transparency over white.
+
+    Its pixels are touched inside `hold(bytes that they take on the way)`, so that several decoders
+    can share a bound.
 
     Raises EmptyFileError, NotAnImageError, TruncatedError, TooManyPixelsError or DecodeFailedError.
     """
@@ -46,8 +55,9 @@ def decode(data: bytes) -> Image.Image:
         with quiet():
             image = Image.open(reader, formats=tuple(FORMATS))
             reader.opened()
-            image.load()
-            return to_rgb(image)
+            with hold(image.width * image.height * BYTES_A_PIXEL):
+                image.load()
+                return to_rgb(image)
     except Image.DecompressionBombError as error:  # 178,956,970 pixels, 512 MiB as RGB
         raise TooManyPixelsError(str(error)) from error
     # Pillow's parsers raise whatever they trip over: OSError, SyntaxError, struct.error, KeyError …

@@ -1,0 +1,59 @@
+"""One image and what came of it, as the row that lands in the part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from PIL import Image
+
+from schemas.image import ImageRef
+from schemas.outcome import Failure, Status
+from schemas.version import code_version
+from workers.messages import Assignment
+from workers.tasks import Task
+
+Row = dict[str, Any]
+"""By the names of `schemas.rows.row_schema`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image on its way: what became of it before the model looks at it."""
+
+    ref: ImageRef
+    image: Image.Image | None = None
+    """At the model's input size; None where there is a failure."""
+    failure: Failure | None = None
+    size_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    content_sha256: str | None = None
+
+
+def row_of(seen: Seen, outcome: str | Failure, task: Task, assignment: Assignment) -> Row:
+    """The row of an image to which the model answered, or that failed."""
+    ref, job = seen.ref, assignment.job
+    failure = outcome if isinstance(outcome, Failure) else None
+    answer = None if isinstance(outcome, Failure) else outcome
+    return {
+        "item_id": ref.item_id,
+        "uri": ref.uri,
+        "input_digest": ref.input_digest,
+        "meaning_id": job.meaning_id(),
+        "code_version": code_version(),
+        "size_bytes": seen.size_bytes,
+        "width": seen.width,
+        "height": seen.height,
+        "content_sha256": seen.content_sha256,
+        "status": Status.FAILED if failure else Status.LABELLED,
+        "error_code": failure.error_code if failure else None,
+        "error_message": failure.error_message if failure else None,
+        **task.columns(answer),
+        "model_id": job.model_id,
+        "model_digest": job.model_digest,
+        "quantization": job.quantization,
+        "run_id": assignment.run_id,
+        "labelled_at": datetime.now(UTC),
+    }
