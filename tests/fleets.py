@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from schemas.image import Shard
 from schemas.run import PartFooter, PartRecord, RunNames
-from workers.dispatch import Begun, Done, Event, Lost, NotStarted, Started
-from workers.messages import BatchBegun
+from workers.fleet import Begun, Done, Event, KeptBack, Lost, NotStarted, Settled, Started
+from workers.messages import BatchBegun, Caution
 
 NAMES = RunNames(1)
 
@@ -27,19 +27,26 @@ class FakeFleet:
     script: Iterator[list[Event]] = field(default_factory=lambda: iter(()))
     shards: dict[int, deque[Shard]] = field(default_factory=dict)
     """What each living replica has."""
-    given: list[tuple[int, int, bool]] = field(default_factory=list)
-    """Replica, shard, careful."""
+    kept_back: dict[int, list[Shard]] = field(default_factory=dict)
+    given: list[tuple[int, int, Caution | None]] = field(default_factory=list)
+    """Replica, shard, caution."""
+    settling: list[int] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
     started: int = 0
 
     def start(self) -> int:
         self.shards[self.started] = deque()
+        self.kept_back[self.started] = []
         self.started += 1
         return self.started - 1
 
-    def give(self, replica: int, shard: Shard, careful: bool) -> None:
+    def give(self, replica: int, shard: Shard, caution: Caution | None) -> None:
         self.shards[replica].append(shard)
-        self.given.append((replica, shard.index, careful))
+        self.given.append((replica, shard.index, caution))
+
+    def settle(self, replica: int) -> None:
+        assert not self.shards[replica]
+        self.settling.append(replica)
 
     def stop(self, replica: int) -> None:
         del self.shards[replica]
@@ -62,11 +69,21 @@ class FakeFleet:
         del self.shards[replica]
         return NotStarted(replica, reason, crashed)
 
-    def begins(self, replica: int, first: int = 0, count: int = 1) -> Event:
-        return Begun(replica, BatchBegun(first, count))
+    def begins(self, replica: int, *positions: int) -> Event:
+        return Begun(replica, BatchBegun(positions or (0,), 0))
 
-    def commits(self, replica: int) -> Event:
-        return Done(replica, part_of(self.shards[replica].popleft()))
+    def commits(self, replica: int, worn_out: bool = False) -> Event:
+        return Done(replica, part_of(self.shards[replica].popleft()), worn_out)
+
+    def keeps_back(self, replica: int) -> Event:
+        self.kept_back[replica].append(self.shards[replica].popleft())
+        return KeptBack(replica)
+
+    def commits_what_it_kept_back(self, replica: int) -> Event:
+        return Done(replica, part_of(self.kept_back[replica].pop(0)))
+
+    def settles(self, replica: int) -> Event:
+        return Settled(replica)
 
     def dies(self, replica: int, crashed: bool = True) -> Event:
         del self.shards[replica]

@@ -13,14 +13,22 @@ from schemas.run import PartRecord
 from tests.fleets import FakeFleet
 from tests.runs import refs
 from workers.dispatch import (
+    CRASHES_IN_A_ROW,
     FAILED_STARTS,
+    SECONDS_BETWEEN_LOOKS,
     SECONDS_BETWEEN_WAITING,
     SHARDS_AT_ONCE,
+    STRAGGLING_SECONDS,
     Dispatch,
-    Event,
+    Terms,
 )
+from workers.fleet import Event
 from workers.ledger import MAX_CRASHES, Ledger
+from workers.messages import Caution
 from workers.progress import SECONDS_BETWEEN_LINES, Progress
+
+
+SILENCE = 1000.0
 
 
 def shards(count: int) -> list[Shard]:
@@ -36,22 +44,23 @@ class Scene:
     said: list[str] = field(default_factory=list)
     signals: int = 0
     now: float = 0.0
+    wanted: int = 0
 
     def run(
         self, script: Iterator[list[Event]], count: int, replicas: int
     ) -> dict[int, PartRecord]:
+        self.wanted = replicas
         self.fleet.script = script
         return Dispatch(
             self.fleet,
             Ledger(iter(shards(count))),
             shards=count,
-            replicas=replicas,
+            wanted=lambda: self.wanted,
+            terms=Terms(SILENCE, drain_seconds=25, again="the same command"),
             progress=Progress(2 * count, 0, lambda: self.now),
             say=self.said.append,
             clock=lambda: self.now,
             stop_signals=lambda: self.signals,
-            drain_seconds=25,
-            again="the same command",
         ).run()
 
 
@@ -73,7 +82,7 @@ def test_every_replica_has_one_shard_before_any_has_two(scene: Scene) -> None:
         yield [fleet.commits(1)]
 
     assert scene.run(script(), count=3, replicas=2).keys() == {0, 1, 2}
-    assert all(not careful for _, _, careful in fleet.given)
+    assert all(caution is None for _, _, caution in fleet.given)
 
 
 def test_the_last_shard_waits_for_a_replica_that_is_coming(scene: Scene) -> None:
@@ -114,7 +123,7 @@ def test_a_crash_is_charged_to_the_shard_that_ran(scene: Scene) -> None:
         yield [fleet.commits(1)]
 
     scene.run(script(), count=2, replicas=1)
-    assert fleet.given == [(0, 0, False), (0, 1, False), (1, 0, True), (1, 1, False)]
+    assert fleet.given == [(0, 0, None), (0, 1, None), (1, 1, None), (1, 0, Caution())]
     assert "shard 0" in scene.said[0]
 
 
@@ -130,23 +139,192 @@ def test_a_lost_machine_is_charged_to_nobody(scene: Scene) -> None:
         yield [fleet.commits(MAX_CRASHES + 2)]
 
     assert scene.run(script(), count=1, replicas=1).keys() == {0}
-    assert not any(careful for _, _, careful in fleet.given)
+    assert all(caution is None for _, _, caution in fleet.given)
 
 
-def test_a_shard_that_crashes_again_and_again_stops_the_run(scene: Scene) -> None:
-    """The sentence names the batch that the last replica had begun."""
+def test_an_image_that_kills_is_bisected_and_condemned(scene: Scene) -> None:
+    """Careful, then the batch, then halves of it, then the image alone is not looked at any more."""
     fleet = scene.fleet
 
     def script() -> Iterator[list[Event]]:
-        for replica in range(MAX_CRASHES):
-            yield [fleet.starts(replica)]
-            yield [fleet.begins(replica, first=1)]
-            yield [fleet.dies(replica)]
+        yield [fleet.starts(0)]
+        yield [fleet.dies(0)]
+        yield [fleet.starts(1)]
+        yield [fleet.begins(1, 0, 1), fleet.dies(1)]
+        yield [fleet.starts(2)]
+        yield [fleet.begins(2, 0)]
+        yield [fleet.begins(2, 1)]
+        yield [fleet.dies(2)]
+        yield [fleet.starts(3)]
+        yield [fleet.commits(3)]
 
-    with pytest.raises(
-        ReplicaError, match=r"crashed its replica 3 times .*looked at /in/0001\.png;"
-    ):
-        scene.run(script(), count=1, replicas=1)
+    scene.run(script(), count=1, replicas=1)
+    cautions = [caution for _, _, caution in fleet.given]
+    assert cautions[:3] == [None, Caution(), Caution(suspects=(0, 1))]
+    assert cautions[3] is not None
+    assert [position for position, _ in cautions[3].condemned] == [1]
+    assert cautions[3].condemned[0][1].error_code == "replica_crashed"
+
+
+def test_crashes_that_nothing_gets_through_stop_the_run(scene: Scene) -> None:
+    """A machine that cannot work condemns no image: replicas that die at whatever they look at."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        for replica in range(CRASHES_IN_A_ROW):
+            yield [fleet.starts(replica)]
+            yield [fleet.begins(replica), fleet.dies(replica)]
+
+    with pytest.raises(ReplicaError, match=r"20 replicas in a row were lost .*killed"):
+        scene.run(script(), count=30, replicas=1)
+
+
+def test_failures_that_may_be_the_stores_are_settled_at_the_end(scene: Scene) -> None:
+    """What a replica keeps back is committed when it has nothing else to do, and not before."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.keeps_back(0)]
+        assert not fleet.settling
+        yield [fleet.keeps_back(0)]
+        yield [fleet.commits(0), fleet.commits_what_it_kept_back(0)]
+        yield []
+        assert fleet.settling == [0]
+        yield [fleet.commits_what_it_kept_back(0), fleet.settles(0)]
+
+    assert scene.run(script(), count=3, replicas=1).keys() == {0, 1, 2}
+
+
+def test_what_was_kept_back_is_owed_again_with_its_replica(scene: Scene) -> None:
+    """A replica that dies in a later shard takes uncommitted ones along, and they are not blamed."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.keeps_back(0)]
+        yield [fleet.begins(0), fleet.dies(0)]
+        yield [fleet.starts(1)]
+        yield [fleet.commits(1)]
+        yield [fleet.commits(1)]
+
+    assert scene.run(script(), count=2, replicas=1).keys() == {0, 1}
+    assert fleet.given[2:] == [(1, 0, None), (1, 1, Caution())]
+
+
+def test_a_worn_out_replica_is_replaced(scene: Scene) -> None:
+    """It is ended once it has committed; the shard that waited at it is nobody's fault."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.commits(0, worn_out=True)]
+        yield [fleet.starts(1)]
+        yield [fleet.commits(1)]
+
+    assert scene.run(script(), count=2, replicas=1).keys() == {0, 1}
+    assert fleet.stopped == [0]
+    assert fleet.given[-1] == (1, 1, None)
+
+
+def test_a_silent_replica_is_ended_and_its_batch_bisected(scene: Scene) -> None:
+    """Where no thread of it can speak any more, the limit is the driver's."""
+    fleet = scene.fleet
+
+    def silence() -> Iterator[list[Event]]:
+        """Long enough, and all the time replica 1 is heard."""
+        for _ in range(int(SILENCE / SECONDS_BETWEEN_LOOKS) + 2):
+            scene.now += SECONDS_BETWEEN_LOOKS
+            yield [fleet.begins(1)]
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0), fleet.starts(1)]
+        yield [fleet.begins(0)]
+        yield from silence()
+        assert fleet.stopped == [0]
+        yield [fleet.starts(2)]
+        yield [fleet.begins(2, 0, 1)]
+        yield from silence()
+        yield [fleet.starts(3)]
+        assert fleet.given[-1] == (3, 0, Caution(suspects=(0, 1)))
+        yield [fleet.commits(3), fleet.commits(1)]
+
+    assert scene.run(script(), count=2, replicas=2).keys() == {0, 1}
+
+
+def test_a_driver_that_slept_ends_nobody(scene: Scene) -> None:
+    """After a pause of its own it has heard nothing of anybody, and that is no sign."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.begins(0)]
+        scene.now += 3 * SILENCE
+        yield []
+        assert not fleet.stopped
+        yield [fleet.commits(0)]
+
+    assert scene.run(script(), count=1, replicas=1).keys() == {0}
+
+
+def test_a_straggler_is_doubled_and_the_first_commit_wins(scene: Scene) -> None:
+    """When nothing is left to begin, an idle replica runs what takes twice as long as usual."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0), fleet.starts(1)]
+        scene.now += STRAGGLING_SECONDS
+        yield [fleet.commits(0)]
+        yield []
+        assert fleet.given == [(0, 0, None), (1, 1, None)]
+        scene.now += STRAGGLING_SECONDS + 1
+        yield []
+        yield []
+        assert fleet.given[2:] == [(0, 1, None)]
+        yield [fleet.commits(0)]
+
+    parts = scene.run(script(), count=2, replicas=2)
+    assert parts.keys() == {0, 1}
+
+
+def test_a_twins_late_answer_counts_once(scene: Scene) -> None:
+    """The loser's commit is the winner's part: nothing is counted twice, nothing is owed again."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0), fleet.starts(1), fleet.starts(2)]
+        scene.now += STRAGGLING_SECONDS
+        yield [fleet.commits(0)]
+        scene.now += 10 * STRAGGLING_SECONDS
+        yield []
+        yield []
+        assert fleet.given[3] == (0, 1, None)
+        yield [fleet.commits(1)]
+        yield [fleet.commits(0)]
+        yield [fleet.commits(2)]
+
+    assert scene.run(script(), count=3, replicas=3).keys() == {0, 1, 2}
+
+
+def test_replicas_come_with_the_cluster(scene: Scene) -> None:
+    """What a growing cluster has room for is started while the run goes on."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        scene.wanted = 3
+        yield []
+        assert fleet.started == 1
+        scene.now += SECONDS_BETWEEN_LOOKS
+        yield []
+        yield []
+        assert fleet.started == 3
+        yield [fleet.starts(1), fleet.starts(2)]
+        while any(fleet.shards.values()):
+            yield [fleet.commits(number) for number in fleet.shards if fleet.shards[number]]
+
+    assert scene.run(script(), count=9, replicas=1).keys() == set(range(9))
+    assert {replica for replica, _, _ in fleet.given} == {0, 1, 2}
 
 
 def test_three_replicas_in_a_row_that_do_not_start_stop_the_run(scene: Scene) -> None:
@@ -280,12 +458,14 @@ def test_whatever_dies_every_shard_is_committed_once(scene: Scene, seed: int) ->
         if chance < 0.2 and crashes[shard.index] < MAX_CRASHES - 1:
             crashes[shard.index] += 1
             return fleet.dies(number)
-        return fleet.begins(number) if chance < 0.5 else fleet.commits(number)
+        return fleet.begins(number, 0, 1) if chance < 0.5 else fleet.commits(number)
 
     def script() -> Iterator[list[Event]]:
         while True:
             held = [shard.index for queue in fleet.shards.values() for shard in queue]
-            assert len(held) == len(set(held)), "a shard is at two replicas"
+            begun = {shard for _, shard, _ in fleet.given}
+            assert len(begun) == 30 or len(held) == len(set(held)), "doubled, and others wait"
+            assert max(Counter(held).values(), default=0) <= 2
             assert all(len(queue) <= SHARDS_AT_ONCE for queue in fleet.shards.values())
             yield [one()]
 

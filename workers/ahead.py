@@ -84,7 +84,10 @@ class Ahead(Generic[Item, Done]):
 
     def _answer(self, one: _Begun[Item, Done], begun: Iterable[_Begun[Item, Done]]) -> Done:
         # all of them are watched: items that come later may hold every thread that there is
-        while not one.given_up and not wait((one.future,), timeout=POLL_SECONDS).done:
+        while (
+            not one.given_up
+            and not wait((one.future,), timeout=min(POLL_SECONDS, self._seconds)).done
+        ):
             self._give_up_what_hangs([one, *begun])
         return self._give_up(one.item) if one.given_up else one.future.result()
 

@@ -105,8 +105,8 @@ class Dispatch:
         self._with_one: dict[int, _Replica] = {}
         """Those with room for a second shard."""
         self._size = 0
-        self._next_look = -1.0
-        self._next_doubling = -1.0
+        self._next_look = clock() + SECONDS_BETWEEN_LOOKS
+        self._next_doubling = clock()
         self._failed_starts = 0
         self._crashes = 0
         self._seconds_an_image = 0.0
@@ -122,6 +122,7 @@ class Dispatch:
             ReplicaError: replicas do not start, or they crash and no image is to blame.
             BucketsightError: what a replica raised that every replica would.
         """
+        self._size = self._wanted()
         while self._owed:
             if self._stop_signals():
                 self._drain()
@@ -131,7 +132,7 @@ class Dispatch:
             for event in self._fleet.events(POLL_SECONDS):
                 self._handle(event)
             if self._clock() >= self._next_look:
-                self._end_silent_replicas()
+                self._look_around()
             if line := self._progress.line_if_due():
                 self._tell(line)
         return self._parts
@@ -144,8 +145,6 @@ class Dispatch:
     # giving
 
     def _start_replicas(self) -> None:
-        if self._clock() >= self._next_look:
-            self._size = self._wanted()
         while len(self._replicas) < min(self._size, self._owed):
             self._replicas[self._fleet.start()] = _Replica()
 
@@ -325,9 +324,18 @@ class Dispatch:
                 f"{failure.error_message}"
             )
 
+    def _look_around(self) -> None:
+        """Now and then: the cluster's size, and replicas that hang."""
+        overslept = self._clock() - self._next_look > SECONDS_BETWEEN_LOOKS
+        self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
+        self._size = self._wanted()
+        if overslept:  # it was the driver that heard nothing
+            for replica in self._replicas.values():
+                replica.heard_at = self._clock()
+        self._end_silent_replicas()
+
     def _end_silent_replicas(self) -> None:
         """One that says nothing for so long hangs where no other thread of it can speak."""
-        self._next_look = self._clock() + SECONDS_BETWEEN_LOOKS
         heard_since = self._clock() - self._terms.silence_seconds
         for number, replica in list(self._replicas.items()):
             busy = replica.attempts or replica.settling

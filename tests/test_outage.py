@@ -1,0 +1,51 @@
+"""Outages told from failures of single images."""
+
+import pytest
+
+from schemas.outcome import (
+    DeviceOutageError,
+    ErrorCode,
+    ExitCode,
+    Failure,
+    OutageError,
+    StoreOutageError,
+)
+from workers.outage import FAILURES_IN_A_ROW, OUTAGES, OutageWatch
+
+
+def failure(code: ErrorCode) -> Failure:
+    return Failure(code, "no permission")
+
+
+@pytest.mark.parametrize("code", OUTAGES)
+def test_200_failures_of_one_code_are_an_outage(code: ErrorCode) -> None:
+    """The last one raises, with the code, the reason and the exit code of its kind."""
+    watch = OutageWatch(lambda: False)
+    watch.saw([failure(code)] * (FAILURES_IN_A_ROW - 1))
+    assert watch.suspicious
+    with pytest.raises(OutageError, match=f"200 images in a row failed with {code}.*no perm") as it:
+        watch.saw([failure(code)])
+    store = code in (ErrorCode.FORBIDDEN, ErrorCode.READ_FAILED)
+    assert type(it.value) is (StoreOutageError if store else DeviceOutageError)
+    assert it.value.exit_code == (ExitCode.INTERRUPTED if store else ExitCode.FAILED)
+
+
+@pytest.mark.parametrize(
+    "between", [None, failure(ErrorCode.NOT_AN_IMAGE), failure(ErrorCode.READ_FAILED)]
+)
+def test_anything_else_in_between_begins_the_count_anew(between: Failure | None) -> None:
+    """A success, a failure that is an image's own, or one of another code."""
+    watch = OutageWatch(lambda: False)
+    for _ in range(3):
+        watch.saw([failure(ErrorCode.FORBIDDEN)] * (FAILURES_IN_A_ROW - 1))
+        watch.saw([between])
+    assert watch.suspicious == (between is not None and between.error_code in OUTAGES)
+
+
+def test_an_image_that_works_still_makes_failures_the_images_own() -> None:
+    """A forbidden folder of any size is no outage while another image can be labelled again."""
+    asked = []
+    watch = OutageWatch(lambda: bool(asked.append(None)) or True)
+    watch.saw([failure(ErrorCode.FORBIDDEN)] * 5 * FAILURES_IN_A_ROW)
+    assert len(asked) == 5
+    assert not watch.suspicious
