@@ -35,6 +35,7 @@ from schemas.run import RunNames, RunSpec
 from schemas.uri import is_local, join
 from workers.ahead import Ahead, Budget
 from workers.batches import batches
+from workers.failpoints import failpoint
 from workers.images import decode, resize
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Settled, Withheld
 from workers.model import TinyGPTV
@@ -147,6 +148,7 @@ class Replica:
             with self._read.hold(ref.size_bytes or 0):
                 data = self._reader.read(ref)
                 size_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
+                failpoint("decode", ref.item_id)
                 image = decode(data, self._decoded.hold)
         except ItemError as error:
             failure = Failure.of(error)
@@ -163,6 +165,8 @@ class Replica:
     def _label(self, batch: Sequence[ImageRef], seen: Sequence[Seen]) -> list[Row]:
         """One row for each image of a batch, in its order."""
         assert [one.ref for one in seen] == list(batch), "reading lost an image of the batch"
+        for ref in batch:
+            failpoint("look", ref.item_id)
         pictures = [one.image for one in seen if one.image is not None]
         answers = iter(self._ask(pictures))
         outcomes = [one.failure or next(answers) for one in seen]
