@@ -96,6 +96,7 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
         f"-filer.port={filer}",
         f"-volume.port={volume}",
         f"-admin.port={admin}",
+        "-volume.max=10000",  # each bucket takes one at least, whatever the disk's free space
         "-s3.autoCreateBucket=false",  # as AWS has it: a PUT makes no bucket
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",

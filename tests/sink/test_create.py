@@ -3,7 +3,6 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,11 +13,11 @@ import s3fs
 from schemas.outcome import StoreError, UsageError
 from schemas.uri import join
 from tests.clock import patience
+from tests.fake_store import fake_store
 from tests.runs import put
 from workers.sink.create import Answer, commit, create
 from workers.store import fetch
-
-CREATE = "workers.sink.create._create_in_store"
+from workers.store.s3 import S3Store
 
 
 def race(output: str, name: str, writers: int) -> list[Answer]:
@@ -53,16 +52,16 @@ def test_a_taken_name_keeps_its_content(store: str) -> None:
 
 def lose(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
     """The store does what it is asked and the answer gets lost, or does nothing: in that order."""
-    real = import_module("workers.sink.create")._create_in_store
+    real = S3Store.create
 
-    def faulty(uri: str, data: bytes, seconds: float | None) -> None:
+    def faulty(store: S3Store, output: str, name: str, data: bytes, seconds: float | None) -> None:
         fate = answers.pop(0) if answers else ""
         if fate != "nothing done":
-            real(uri, data, seconds)
+            real(store, output, name, data, seconds)
         if fate:
             raise ConnectionResetError("reset by peer")
 
-    monkeypatch.setattr(CREATE, faulty)
+    monkeypatch.setattr(S3Store, "create", faulty)
 
 
 def test_a_lost_answer_is_no_lost_file(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,3 +159,13 @@ def test_a_file_where_a_folder_should_be_is_bad_usage(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UsageError, match="a file stands where a folder is named"):
         create(str(tmp_path / "out"), "labels/a", b"x")
+
+
+def test_whether_a_store_creates_is_its_own_property() -> None:
+    """A store of any scheme that says that it creates exclusively takes labels."""
+    with fake_store() as store:
+        assert create("sim://out", "labels/a", b"first") is Answer.CREATED
+        assert commit("sim://out", "labels/a", b"second", patience()) == b"first"
+        store.creates = False
+        with pytest.raises(UsageError, match="exclusively"):
+            create("sim://out", "labels/b", b"x")

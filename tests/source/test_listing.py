@@ -12,7 +12,7 @@ from schemas.image import ImageRef
 from schemas.outcome import StoreError, UsageError
 from tests.runs import png, put
 from workers.source import check_input, list_images
-from workers.store import listing
+from workers.store import base
 
 WEIRD = [
     "a b.png",
@@ -125,7 +125,7 @@ def test_a_glob_that_is_none_is_bad_usage(store: str, pattern: str) -> None:
 
 def test_a_listing_of_several_pages_is_whole(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every object comes once, however many pages the store gives."""
-    monkeypatch.setattr(listing, "PAGE", 7)
+    monkeypatch.setattr(base, "PAGE", 7)
     for number in range(30):
         put(store, f"in/{number % 4}/{number:02d}.png", png())
     pages = list(list_images(f"{store}/in", "/nowhere"))
@@ -223,7 +223,7 @@ def test_a_store_that_is_away_is_no_bad_usage(bucket: str, monkeypatch: pytest.M
     def refuse(*arguments: object, **options: object) -> None:
         raise ConnectionRefusedError("nobody listens")
 
-    monkeypatch.setattr("s3fs.S3FileSystem.call_s3", refuse)
+    monkeypatch.setattr("workers.store.s3.S3Store.pages", refuse)
     with pytest.raises(StoreError, match="cannot be listed now"):
         listed(bucket)
 

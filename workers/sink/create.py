@@ -5,13 +5,9 @@ may be one's own doing, so whoever wants to know who won reads what is there: `c
 """
 
 from enum import Enum
-from typing import Any
-
-from fsspec.asyn import sync
 
 from schemas.outcome import UsageError
-from schemas.uri import is_local, join
-from workers.sink.disk import create_on_disk
+from schemas.uri import join
 from workers.store import (
     PATIENCE,
     Patience,
@@ -19,14 +15,10 @@ from workers.store import (
     ask,
     client_errors,
     fetch,
-    filesystem,
     http_status,
     is_transient,
-    scheme_of,
+    store_of,
 )
-
-CREATING = frozenset({"file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
-"""Schemes whose stores can create exclusively."""
 
 WRITTEN = "written"
 
@@ -46,16 +38,11 @@ def create(output: str, name: str, data: bytes, seconds: float | None = None) ->
     Raises UsageError where the store cannot create exclusively or OUTPUT may not be written, and
     StoreError where it refuses for another reason (a full disk, a bad request).
     """
-    uri = join(output, name)
-    if scheme_of(output) not in CREATING:
+    store = store_of(output)
+    if not store.creates:
         raise UsageError(f"{output}: a store of this kind cannot create files exclusively")
-    if is_local(output):
-        try:
-            return Answer.CREATED if create_on_disk(output, name, data) else Answer.TAKEN
-        except OSError as error:
-            raise as_ours(uri, error, WRITTEN) from error
     try:
-        _create_in_store(uri, data, seconds)
+        store.create(output, name, data, seconds)
         return Answer.CREATED
     except FileExistsError:
         return Answer.TAKEN
@@ -64,7 +51,7 @@ def create(output: str, name: str, data: bytes, seconds: float | None = None) ->
             return Answer.TAKEN
         if is_transient(error):
             return Answer.UNKNOWN
-        raise as_ours(uri, error, WRITTEN) from error
+        raise as_ours(join(output, name), error, WRITTEN) from error
 
 
 def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -> bytes:
@@ -82,8 +69,3 @@ def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -
             raise TimeoutError("the store did not answer") from error
 
     return ask(join(output, name), attempt, patience, WRITTEN)
-
-
-def _create_in_store(uri: str, data: bytes, seconds: float | None) -> None:
-    store: Any = filesystem(uri)
-    sync(store.loop, store._pipe_file, uri, data, mode="create", timeout=seconds)

@@ -7,33 +7,41 @@ from uuid import uuid4
 from schemas.outcome import StoreError, UsageError
 from schemas.run import RUNS
 from schemas.uri import join
-from workers.sink.create import Answer, create
-from workers.store import client_errors, client_errors_as_ours, fetch, filesystem
+from workers.sink.create import WRITTEN, Answer, create
+from workers.store import PATIENCE, Patience, ask, client_errors, fetch, remove
 
 WRITERS = 3
 ROUNDS = 2
 
 
-def probe(output: str) -> None:
-    """Raises UsageError where `output` cannot be written, or lets two writers create one name."""
+def probe(output: str, patience: Patience = PATIENCE) -> None:
+    """Raises UsageError where `output` cannot be written, or lets two writers create one name;
+    StoreError where it does not answer, or does not give back what it took.
+    """
     with ThreadPoolExecutor(WRITERS) as writers:
         for _ in range(ROUNDS):
-            name = f"{RUNS}/.probe-{uuid4().hex}"
-            contents = [f"writer {writer}".encode() for writer in range(WRITERS)]
-            answers = list(
-                writers.map(lambda data, name=name: create(output, name, data), contents)
-            )
-            contents.append(b"late")
-            answers.append(create(output, name, b"late"))
-            place = join(output, name)
-            try:
-                with client_errors_as_ours(place):
-                    found = fetch(place)
-            except FileNotFoundError as error:
-                raise StoreError(f"{output} does not give back what it took: {error}") from error
-            _judge(output, answers, contents, found)
-            with suppress(*client_errors()):  # a leftover harms nobody
-                filesystem(output).rm_file(place)
+            ask(output, lambda seconds: _round(output, writers, seconds), patience, WRITTEN)
+
+
+def _round(output: str, writers: ThreadPoolExecutor, seconds: float) -> None:
+    """One new name. Raises TimeoutError where an answer got lost: it shows nothing."""
+    name = f"{RUNS}/.probe-{uuid4().hex}"
+    place = join(output, name)
+    contents = [f"writer {writer}".encode() for writer in range(WRITERS)]
+    answers = list(writers.map(lambda data: create(output, name, data, seconds), contents))
+    contents.append(b"late")
+    answers.append(create(output, name, b"late", seconds))
+    try:
+        if Answer.UNKNOWN in answers:
+            raise TimeoutError("the store did not answer")
+        try:
+            found = fetch(place, seconds=seconds)
+        except FileNotFoundError as error:
+            raise StoreError(f"{output} does not give back what it took: {error}") from error
+        _judge(output, answers, contents, found)
+    finally:
+        with suppress(*client_errors()):  # a leftover harms nobody
+            remove(place, seconds)
 
 
 def _judge(output: str, answers: list[Answer], contents: list[bytes], found: bytes) -> None:

@@ -8,14 +8,27 @@ from workers.store.access import (
     scheme_of,
 )
 from workers.store.asking import as_ours, ask, client_errors_as_ours
-from workers.store.fetch import fetch
-from workers.store.listing import Entry, entry_at, folders, list_pages
+from workers.store.base import Entry, Span, Store
+from workers.store.disk import remove_scratch
+from workers.store.door import (
+    entry_at,
+    fetch,
+    fetch_tail,
+    folders,
+    list_pages,
+    remove,
+    replace,
+)
 from workers.store.patience import PATIENCE, Patience, is_transient
+from workers.store.registry import STORES, store_of
 
 __all__ = [
     "PATIENCE",
+    "STORES",
     "Entry",
     "Patience",
+    "Span",
+    "Store",
     "as_ours",
     "ask",
     "client_errors",
@@ -23,10 +36,15 @@ __all__ = [
     "credential_errors",
     "entry_at",
     "fetch",
+    "fetch_tail",
     "filesystem",
     "folders",
     "http_status",
     "is_transient",
     "list_pages",
+    "remove",
+    "remove_scratch",
+    "replace",
     "scheme_of",
+    "store_of",
 ]

@@ -22,10 +22,13 @@ PACKAGES = {
 }
 """Which package brings fsspec to a scheme."""
 
+S3 = ("s3", "s3a")
+
 # module and class of errors that are no OSError; a module that was never imported raised nothing
 _CLIENT_ERRORS = (
     ("botocore.exceptions", "BotoCoreError"),
     ("botocore.exceptions", "ClientError"),
+    ("botocore.parsers", "ResponseParserError"),  # throttled answers that are no XML
     ("aiohttp", "ClientError"),
     ("gcsfs.retry", "HttpError"),
     ("azure.core.exceptions", "AzureError"),
@@ -54,6 +57,9 @@ def scheme_of(uri: str) -> str:
 def filesystem(uri: str) -> Any:
     """The fsspec filesystem of `uri`, without its cache of listings.
 
+    On S3 it asks once: botocore would try five times, s3fs five times that, and neither knows our
+    deadline. `Patience` alone asks again.
+
     Raises UsageError for a scheme that nothing here knows, or whose package is not installed, and
     for settings with which the store's client cannot be made.
     """
@@ -66,9 +72,11 @@ def filesystem(uri: str) -> Any:
             f"{uri}: a {scheme}:// store cannot be reached by its URI alone; copy the files to a "
             "disk, S3, GCS or Azure"
         )
+    once = {"config_kwargs": {"retries": {"total_max_attempts": 1}}} if scheme in S3 else {}
     try:
-        store = kind(use_listings_cache=False)
-        if scheme in ("s3", "s3a"):
+        store = kind(use_listings_cache=False, **once)
+        if scheme in S3:
+            store.retries = 1
             store.connect()  # once; it looks at the environment and asks nothing of the network
     except ValueError as error:
         raise UsageError(
@@ -98,12 +106,6 @@ def _wants_more_than_a_uri(kind: Any) -> bool:
         one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         for one in parameters
     )
-
-
-def bucket_and_key(uri: str) -> tuple[str, str]:
-    """Bucket and key of an `s3://` URI, the key as it is: nothing in it is escaped."""
-    bucket, _, key = uri.partition("://")[2].partition("/")
-    return bucket, key
 
 
 def client_errors() -> tuple[type[BaseException], ...]:

@@ -1,21 +1,29 @@
-"""A file of a local disk that is there whole or not at all, and never replaces another.
+"""A file of a local disk that is there whole or not at all, and replaces another only when told to.
 
-It is written under OUTPUT/runs/, made durable, and given its name by a hard link; where there are
-no hard links, by a rename that replaces nothing.
+It is written as a scratch file under OUTPUT/runs/, made durable, and given its name by a hard link;
+where there are no hard links, by a rename that replaces nothing.
 """
 
 import ctypes
 import errno
 import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from schemas.outcome import UsageError
-from schemas.run import RUNS
+from schemas.run import LABELS, RUNS
 
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What `link` fails with on file systems without hard links (FAT, some network and FUSE mounts)."""
 
+SCRATCH = ".scratch"
+"""Folder, in a run's folder, of files that have no name yet."""
+
+_RUN = re.compile(rf"(?:{RUNS}/|{LABELS}/run=)(\d{{8}})/")
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
@@ -26,17 +34,51 @@ def create_on_disk(output: str, name: str, data: bytes) -> bool:
     Raises UsageError where the file system knows no way to do so, and OSError.
     """
     target = Path(output, name)
-    scratch = Path(output, RUNS, f".scratch-{uuid4().hex}")
-    _make_folder(scratch.parent)
     _make_folder(target.parent)
-    try:
-        _write(scratch, data)
+    with _scratch(_scratch_folder(output, name), data, target) as scratch:
         if not _give_name(scratch, target):
             return False
-    finally:
-        scratch.unlink(missing_ok=True)
     _sync_folder(target.parent)
     return True
+
+
+def replace_on_disk(path: str, data: bytes) -> None:
+    """Write `path` over: a reader sees the old content or the new. Raises OSError."""
+    target = Path(path)
+    with _scratch(target.parent / SCRATCH, data, target) as scratch:
+        scratch.replace(target)
+
+
+def remove_scratch(output: str, run_id: str) -> None:
+    """Take away what writers of the run that were killed left behind.
+
+    A writer that still lives loses its file too, and finds the name taken or fails: `BUSY`.
+    """
+    shutil.rmtree(Path(output, RUNS, run_id, SCRATCH), ignore_errors=True)
+
+
+def _scratch_folder(output: str, name: str) -> Path:
+    """Where the scratch file for `name` goes: with its run's, if it is of a run."""
+    run = _RUN.match(name)
+    return Path(output, RUNS, run[1] if run else "", SCRATCH)
+
+
+@contextmanager
+def _scratch(folder: Path, data: bytes, target: Path) -> Iterator[Path]:
+    """A durable file in `folder` that holds `data`, gone afterwards whatever it was used for."""
+    path = folder / uuid4().hex
+    _make_folder(folder)
+    try:
+        _write(path, data)
+        yield path
+    except FileNotFoundError as error:
+        if os.path.lexists(target):
+            raise FileExistsError(
+                errno.EEXIST, "created by another meanwhile", str(target)
+            ) from error
+        raise OSError(errno.EBUSY, "its scratch file was removed meanwhile", str(target)) from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.outcome import UsageError
-from workers.sink.disk import create_on_disk, rename_without_replacing
+from workers.store.disk import create_on_disk, rename_without_replacing
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -42,7 +42,7 @@ def test_the_name_appears_with_the_whole_content(
 
     monkeypatch.setattr(os, "link", watched_link)
     (tmp_path / "labels").mkdir()
-    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/.scratch").mkdir(parents=True)
     monkeypatch.setattr(os, "fsync", watched_fsync)
     assert create_on_disk(str(tmp_path), "labels/a", b"content")
     assert events == ["file", "link", "folder"]
