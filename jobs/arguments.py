@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from workers.request import Options, Request
@@ -35,16 +35,7 @@ def parse(
     parser = Parser(prog=program, description=description)
     given = _add_flags(parser).parse_args(arguments)
     request = Request(given.input, given.output, task, given.model, given.prompt)
-    options = Options(
-        device=given.device,
-        replicas=given.replicas,
-        cpus_per_replica=given.cpus_per_replica,
-        gpus_per_replica=given.gpus_per_replica,
-        batch_size=given.batch_size,
-        shard_images=given.shard_images,
-        drain_seconds=given.drain_seconds,
-        new_run=given.new_run,
-    )
+    options = replace(options_of(given), new_run=given.new_run)
     return LabellingArguments(request, options, given.max_failed)
 
 
@@ -63,6 +54,12 @@ def _add_flags(parser: Parser) -> Parser:
     what.add_argument(
         "--new-run", action="store_true", help="label everything again, though it has been labelled"
     )
+    add_run_flags(parser)
+    return parser
+
+
+def add_run_flags(parser: Parser) -> None:
+    """The flags of how a job is run, whatever it does: `options_of`, and --max-failed."""
     how = parser.add_argument_group("how it is run")
     how.add_argument(
         "--device",
@@ -71,11 +68,9 @@ def _add_flags(parser: Parser) -> Parser:
         help="auto: cuda where there is a GPU that can be used (default)",
     )
     how.add_argument(
-        "--replicas", type=_positive, metavar="N", help="default: what the cluster has room for"
+        "--replicas", type=positive, metavar="N", help="default: what the cluster has room for"
     )
-    how.add_argument(
-        "--cpus-per-replica", type=_positive, default=1, metavar="N", help="default: 1"
-    )
+    how.add_argument("--cpus-per-replica", type=positive, default=1, metavar="N", help="default: 1")
     how.add_argument(
         "--gpus-per-replica",
         type=_share,
@@ -84,11 +79,11 @@ def _add_flags(parser: Parser) -> Parser:
         help="on cuda; below 1 for replicas that share a GPU (default: 1)",
     )
     how.add_argument(
-        "--batch-size", type=_positive, metavar="N", help="images (default: 8, on cuda 32)"
+        "--batch-size", type=positive, metavar="N", help="images (default: 8, on cuda 32)"
     )
     how.add_argument(
         "--shard-images",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="images of a part file (default: some minutes' work, at most an eighth of the whole)",
     )
@@ -106,10 +101,23 @@ def _add_flags(parser: Parser) -> Parser:
         metavar="S",
         help="what shards under way have after SIGTERM or Ctrl-C (default: 25)",
     )
-    return parser
 
 
-def _positive(text: str) -> int:
+def options_of(given: argparse.Namespace) -> Options:
+    """What the flags of `add_run_flags` say."""
+    return Options(
+        device=given.device,
+        replicas=given.replicas,
+        cpus_per_replica=given.cpus_per_replica,
+        gpus_per_replica=given.gpus_per_replica,
+        batch_size=given.batch_size,
+        shard_images=given.shard_images,
+        drain_seconds=given.drain_seconds,
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 and up, of a flag."""
     number = _count(text)
     if number == 0:
         raise argparse.ArgumentTypeError("must be at least 1")

@@ -46,7 +46,7 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
             "files that came later too."
         ]
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
-    lines += _skipped(result.skipped)
+    lines += skipped_in_words(result.skipped)
     try:
         lines += [f"  {_name(uri)}: {label!r}" for uri, label in examples(run, result, column)]
     except FileNotFoundError as error:
@@ -94,7 +94,7 @@ def _failures(result: Result) -> str:
     return f", {result.failed:,} failed ({counts_in_words(result.failed_by_code)})"
 
 
-def _skipped(skipped: Mapping[str, int]) -> list[str]:
+def skipped_in_words(skipped: Mapping[str, int]) -> list[str]:
     """A line, where files of INPUT were not looked at."""
     counts = {words: skipped[rule] for rule, words in SKIPPED.items() if skipped.get(rule)}
     if not counts:
