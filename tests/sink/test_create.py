@@ -105,7 +105,7 @@ def test_a_bucket_that_cannot_be_written_is_bad_usage(
         s3fs.S3FileSystem.clear_instance_cache()
     else:
         output = "s3://no-such-bucket"
-    with pytest.raises(UsageError, match=r"no permission|no such bucket"):
+    with pytest.raises(UsageError, match=r"credentials are refused|no such bucket"):
         create(output, "a", b"x")
 
 

@@ -11,15 +11,19 @@ from tests.clock import patience
 from workers.store import ask, client_errors_as_ours, entry_at, fetch
 
 
-def refused(status: int) -> ClientError:
-    return ClientError({"ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
+def refused(status: int, code: str = "") -> ClientError:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "GetObject")
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "sentence"),
     [
         (PermissionError("denied"), UsageError, "no permission"),
-        (refused(401), UsageError, "no permission"),
+        (refused(401), UsageError, "credentials are refused"),
+        (refused(403, "InvalidAccessKeyId"), UsageError, "credentials are refused"),
+        (refused(400, "ExpiredToken"), StoreError, "credentials have expired"),
+        (refused(403, "RequestTimeTooSkewed"), StoreError, "clock"),
         (refused(403), UsageError, "no permission"),
         (NoCredentialsError(), UsageError, "wants credentials"),
         (NotADirectoryError(), UsageError, "a file stands where a folder is named"),

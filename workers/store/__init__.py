@@ -1,12 +1,6 @@
 """Folders and object stores, behind fsspec: raw listing, reading on a condition, patience."""
 
-from workers.store.access import (
-    client_errors,
-    credential_errors,
-    filesystem,
-    http_status,
-    scheme_of,
-)
+from workers.store.access import filesystem, scheme_of
 from workers.store.asking import as_ours, ask, client_errors_as_ours
 from workers.store.base import Entry, Span, Store
 from workers.store.disk import remove_scratch
@@ -18,6 +12,12 @@ from workers.store.door import (
     list_pages,
     remove,
     replace,
+)
+from workers.store.errors import (
+    client_errors,
+    credential_errors,
+    http_status,
+    refuses_credentials,
 )
 from workers.store.patience import PATIENCE, Patience, is_transient
 from workers.store.registry import STORES, store_of
@@ -42,6 +42,7 @@ __all__ = [
     "http_status",
     "is_transient",
     "list_pages",
+    "refuses_credentials",
     "remove",
     "remove_scratch",
     "replace",

@@ -1,8 +1,6 @@
-"""How a store is reached, and what its clients raise."""
+"""How a store is reached."""
 
 import inspect
-import sys
-from collections.abc import Mapping
 from typing import Any
 
 import fsspec
@@ -10,6 +8,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.outcome import UsageError
 from schemas.uri import is_local
+from workers.store.errors import request_errors
 
 PACKAGES = {
     "s3": "s3fs",
@@ -23,30 +22,6 @@ PACKAGES = {
 """Which package brings fsspec to a scheme."""
 
 S3 = ("s3", "s3a")
-
-# module and class of errors that are no OSError; a module that was never imported raised nothing
-_CLIENT_ERRORS = (
-    ("botocore.exceptions", "BotoCoreError"),
-    ("botocore.exceptions", "ClientError"),
-    ("botocore.parsers", "ResponseParserError"),  # throttled answers that are no XML
-    ("aiohttp", "ClientError"),
-    ("gcsfs.retry", "HttpError"),
-    ("azure.core.exceptions", "AzureError"),
-    ("google.auth.exceptions", "GoogleAuthError"),
-)
-_CREDENTIAL_ERRORS = (
-    ("botocore.exceptions", "NoCredentialsError"),
-    ("botocore.exceptions", "PartialCredentialsError"),
-    ("botocore.exceptions", "SSOError"),
-    ("botocore.exceptions", "TokenRetrievalError"),
-    ("google.auth.exceptions", "DefaultCredentialsError"),
-)
-_REQUEST_ERRORS = (
-    ("botocore.exceptions", "ParamValidationError"),
-    ("botocore.exceptions", "ProfileNotFound"),
-    ("botocore.exceptions", "ConfigNotFound"),
-    ("botocore.exceptions", "ConfigParseError"),
-)
 
 
 def scheme_of(uri: str) -> str:
@@ -106,42 +81,3 @@ def _wants_more_than_a_uri(kind: Any) -> bool:
         one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         for one in parameters
     )
-
-
-def client_errors() -> tuple[type[BaseException], ...]:
-    """What the clients of stores raise, for an `except` clause."""
-    return (OSError, *_imported(_CLIENT_ERRORS))
-
-
-def credential_errors() -> tuple[type[BaseException], ...]:
-    """What they raise where they find no credentials to show; some of `client_errors`."""
-    return _imported(_CREDENTIAL_ERRORS)
-
-
-def request_errors() -> tuple[type[BaseException], ...]:
-    """What they raise instead of asking: a name that no bucket can have, a profile that is not
-    there. Some of `client_errors`.
-    """
-    return _imported(_REQUEST_ERRORS)
-
-
-def _imported(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], ...]:
-    return tuple(
-        getattr(sys.modules[module], name) for module, name in names if module in sys.modules
-    )
-
-
-def http_status(error: BaseException | None) -> int | None:
-    """The HTTP status behind `error` or what caused it; None where no server answered."""
-    while error is not None:
-        response = getattr(error, "response", None)
-        if isinstance(response, Mapping):  # botocore
-            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if isinstance(status, int):
-                return status
-        for name in ("status_code", "status", "code"):  # azure, aiohttp, gcsfs
-            status = getattr(error, name, None)
-            if isinstance(status, int):
-                return status
-        error = error.__cause__ or error.__context__
-    return None

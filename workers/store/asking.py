@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from schemas.outcome import BucketsightError, StoreError, UsageError
-from workers.store.access import client_errors, credential_errors, http_status, request_errors
+from workers.store.errors import (
+    EXPIRED,
+    client_errors,
+    credential_errors,
+    error_code,
+    http_status,
+    refuses_credentials,
+    request_errors,
+)
 from workers.store.patience import PATIENCE, Patience
 
 Answer = TypeVar("Answer")
@@ -30,7 +38,8 @@ def ask(
 
     `purpose` completes "`place` cannot be …". Raises FileNotFoundError as it comes, and for all
     else of `client_errors` UsageError where the caller can mend it (no permission, no credentials,
-    a name that cannot be), StoreError (exit 75) where the store did not answer before the deadline.
+    a name that cannot be), StoreError (exit 75) where the store did not answer before the deadline
+    or the credentials have expired.
     """
     with client_errors_as_ours(place, purpose):
         return patience(request)
@@ -52,7 +61,14 @@ def as_ours(place: str, error: BaseException, purpose: str = "read") -> Bucketsi
     code = error.errno if isinstance(error, OSError) else None
     if isinstance(error, credential_errors()):
         return UsageError(f"{place}: the store wants credentials, and none were found: {error}")
-    if isinstance(error, PermissionError) or http_status(error) in (401, 403):
+    if error_code(error) in EXPIRED:
+        return StoreError(
+            f"{place} cannot be {purpose}: the credentials have expired, or this machine's clock "
+            f"is wrong: {error}"
+        )
+    if refuses_credentials(error):
+        return UsageError(f"{place} cannot be {purpose}: the credentials are refused: {error}")
+    if isinstance(error, PermissionError) or http_status(error) == 403:
         return UsageError(f"{place} cannot be {purpose}: no permission: {error}")
     if isinstance(error, FileNotFoundError):
         return UsageError(f"{place} cannot be {purpose}: no such bucket or folder")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import tenacity
 
-from workers.store.access import client_errors, credential_errors, http_status, request_errors
+from workers.store.errors import client_errors, http_status, refuses_credentials, request_errors
 
 Answer = TypeVar("Answer")
 
@@ -45,8 +45,10 @@ TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later, told by type, HTTP status and errno alone."""
-    if isinstance(error, (*FINAL, *credential_errors(), *request_errors())):
+    """Whether the same request may succeed later, told by type, HTTP status, errno and the
+    store's error code alone.
+    """
+    if isinstance(error, (*FINAL, *request_errors())) or refuses_credentials(error):
         return False
     if isinstance(error, TimeoutError):
         return True

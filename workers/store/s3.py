@@ -8,8 +8,9 @@ from fsspec.asyn import sync
 
 from schemas.outcome import ChangedSincePlanError
 from workers.store import base
-from workers.store.access import client_errors, filesystem, http_status
+from workers.store.access import filesystem
 from workers.store.base import Entry, Span, require_size, require_version, version_of
+from workers.store.errors import client_errors, http_status
 from workers.store.other import FsspecStore, call
 from workers.store.patience import Patience
 
@@ -112,7 +113,9 @@ def _get(
             raise ChangedSincePlanError(f"{uri} changed since the plan: not {version}") from error
         if http_status(error) != RANGE_BEYOND_THE_END:
             raise
+        found, data, cut = "", b"", True
+    if version and not found:
         head = call(store, "call_s3", "head_object", Bucket=bucket, Key=key, timeout=seconds)
-        found, data, cut = version_of(head), b"", True
+        found = version_of(head)
     require_version(uri, found, version)  # a server that knows no conditions
     return bytes(data), cut
