@@ -31,6 +31,8 @@ CRASHES_IN_A_ROW = 20
 """So many crashes without a batch that any replica got through stop the run."""
 POLL_SECONDS = 0.5
 """How long to wait for news before looking at the clock and at signals again."""
+NEWS_A_SECOND = 50
+"""So many words of replicas on their way through a shard the driver hears, however many they are."""
 SECONDS_BETWEEN_WAITING = 60.0
 """Between two lines that say that no replica runs yet."""
 SECONDS_BETWEEN_LOOKS = 10.0

@@ -24,7 +24,7 @@ from workers.cluster import (
     device_for,
     replicas_for,
 )
-from workers.dispatch import Dispatch, Terms
+from workers.dispatch import NEWS_A_SECOND, Dispatch, Terms
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.model.description import portable
@@ -108,10 +108,13 @@ def _label(
         batch_size=plan.batch_size,
         threads=options.cpus_per_replica,
         item_seconds=options.item_seconds,
+        news_seconds=max(1.0, wanted() / NEWS_A_SECOND),
         claimant=this.spec.claimant,
     )
     terms = Terms(
-        silence_seconds=2 * PATIENCE.seconds + options.item_seconds * (1 + plan.batch_size),
+        silence_seconds=assignment.news_seconds
+        + 2 * PATIENCE.seconds
+        + options.item_seconds * (1 + plan.batch_size),
         drain_seconds=options.drain_seconds,
         again=again,
     )

@@ -28,6 +28,8 @@ class Assignment:
     """Of torch, in the replica's process."""
     item_seconds: float
     """What the model, and reading and decoding beyond the store's own patience, may take an image."""
+    news_seconds: float
+    """An ordinary replica tells no oftener where it is."""
     claimant: str
     """Of the run's spec.json: a local OUTPUT that lacks it is another folder of the same name."""
 

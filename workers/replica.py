@@ -55,8 +55,6 @@ BATCHES_AHEAD = 2
 BYTES_READ = 512 * 2**20
 BYTES_DECODED = 2**30
 """What all readers together may hold of files, and of pixels before they are resized."""
-SECONDS_BETWEEN_NEWS = 10.0
-"""An ordinary replica tells no oftener where it is: a driver may have to hear a thousand."""
 
 
 class Replica:
@@ -111,9 +109,10 @@ class Replica:
         planned = list(batches(len(shard), self._assignment.batch_size, caution))
         rows = dict(self._condemned(shard, caution))
         ordinary = self._ahead.in_order(shard.images[p] for p in chain.from_iterable(planned))
-        news_at = -SECONDS_BETWEEN_NEWS
+        news_seconds = self._assignment.news_seconds
+        news_at = -news_seconds
         for positions in planned:
-            if caution or self._clock() - news_at >= SECONDS_BETWEEN_NEWS:
+            if caution or self._clock() - news_at >= news_seconds:
                 yield BatchBegun(positions, len(rows))
                 news_at = self._clock()
             images = [shard.images[position] for position in positions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ from workers.messages import (
     Message,
     Withheld,
 )
+
+RESTS_A_LOOK = 20
+"""A look at a thousand tasks takes a millisecond, which is nothing only if it is not done for each
+word of each of them: news is gathered for so many times the length of a look."""
 
 
 class Labeller(Protocol):
@@ -80,6 +85,7 @@ class RayFleet:
         self._load = load
         self._say = say
         self._bug_told = False
+        self._rest = 0.0
         # retries have one owner, and that is the dispatch
         self._actor_class: Any = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0
@@ -126,9 +132,12 @@ class RayFleet:
         numbers = {news: number for number, one in self._handles.items() if (news := one.news())}
         if not numbers:
             return []
+        time.sleep(min(self._rest, seconds))
         ready, _ = ray.wait(list(numbers), num_returns=1, timeout=seconds)
         if ready:
+            looked_at = time.perf_counter()
             ready, _ = ray.wait(list(numbers), num_returns=len(numbers), timeout=0)
+            self._rest = RESTS_A_LOOK * (time.perf_counter() - looked_at)
         return [self._event(numbers[news]) for news in ready]
 
     def _event(self, number: int) -> Event:
