@@ -8,6 +8,7 @@ from enum import Enum
 
 from schemas.outcome import UsageError
 from schemas.uri import join
+from workers.failpoints import failpoint
 from workers.store import (
     PATIENCE,
     Patience,
@@ -41,9 +42,9 @@ def create(output: str, name: str, data: bytes, seconds: float | None = None) ->
     store = store_of(output)
     if not store.creates:
         raise UsageError(f"{output}: a store of this kind cannot create files exclusively")
+    failpoint("create", name)
     try:
         store.create(output, name, data, seconds)
-        return Answer.CREATED
     except FileExistsError:
         return Answer.TAKEN
     except client_errors() as error:
@@ -52,6 +53,8 @@ def create(output: str, name: str, data: bytes, seconds: float | None = None) ->
         if is_transient(error):
             return Answer.UNKNOWN
         raise as_ours(join(output, name), error, WRITTEN) from error
+    failpoint("created", name)
+    return Answer.CREATED
 
 
 def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -> bytes:

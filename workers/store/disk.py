@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from schemas.outcome import UsageError
 from schemas.run import LABELS, RUNS
+from workers.failpoints import failpoint
 
 NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What `link` fails with on file systems without hard links (FAT, some network and FUSE mounts)."""
@@ -36,8 +37,10 @@ def create_on_disk(output: str, name: str, data: bytes) -> bool:
     target = Path(output, name)
     _make_folder(target.parent)
     with _scratch(_scratch_folder(output, name), data, target) as scratch:
+        failpoint("scratched", name)
         if not _give_name(scratch, target):
             return False
+        failpoint("linked", name)
     _sync_folder(target.parent)
     return True
 
