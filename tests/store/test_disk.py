@@ -2,12 +2,18 @@
 
 import ctypes
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.outcome import UsageError
+from tests.clock import patience
+from workers.sink.create import Answer, commit, create, tidy
+from workers.store import disk
 from workers.store.disk import create_on_disk, rename_without_replacing
 
 
@@ -76,3 +82,78 @@ def test_other_failures_of_the_rename_are_told(tmp_path: Path) -> None:
     """A rename that fails for another reason is an OSError with that reason."""
     with pytest.raises(FileNotFoundError):
         rename_without_replacing(tmp_path / "missing", tmp_path / "target")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("labels/run=00000007/part-00000.parquet", "runs/00000007/.scratch"),
+        ("runs/00000007/plan/a/page-00000.parquet", "runs/00000007/.scratch"),
+        ("runs/.probe-1", "runs/.scratch"),
+    ],
+)
+def test_scratch_files_lie_with_their_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str
+) -> None:
+    """What a killed writer leaves is found again by the run it wrote for, and by no reader."""
+    seen: list[Path] = []
+    link = os.link
+
+    def watched_link(source: Path, target: Path) -> None:
+        seen.append(source.parent)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", watched_link)
+    assert create_on_disk(str(tmp_path), name, b"content")
+    assert seen == [tmp_path / folder]
+
+
+def killed_while_it_writes(output: Path, name: str) -> None:
+    """A process that has written its scratch file and is gone."""
+    program = f"from workers.sink import commit; commit({str(output)!r}, {name!r}, b'half done')"
+    environment = os.environ | {"BUCKETSIGHT_FAILPOINTS": f"scratched=kill@{name}"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_writer_left_is_taken_away(tmp_path: Path) -> None:
+    """One run's leftovers go, those of another and all that has a name stay."""
+    ours, theirs = "labels/run=00000001/part-00000.parquet", "runs/00000002/plan.json"
+    killed_while_it_writes(tmp_path, ours)
+    killed_while_it_writes(tmp_path, theirs)
+    assert sorted(name.rpartition("/")[0] for name in files(tmp_path)) == [
+        "runs/00000001/.scratch",
+        "runs/00000002/.scratch",
+    ]
+    assert create_on_disk(str(tmp_path), ours, b"content")
+    tidy(str(tmp_path), "00000001")
+    tidy(str(tmp_path), "00000001")  # nothing is left: no error
+    left = files(tmp_path)
+    assert left.pop(ours) == b"content"
+    assert [name.rpartition("/")[0] for name in left] == ["runs/00000002/.scratch"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("step", ["write", "name"])
+def test_a_late_writer_loses_its_scratch_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool, step: str
+) -> None:
+    """Tidied away under its hands: taken where the name is, else tried again; never half a file."""
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    name, output = "labels/run=00000001/part-00000.parquet", str(tmp_path)
+    tidied: list[bool] = []
+    module = "workers.store.disk." + ("_write" if step == "write" else "_give_name")
+    real = getattr(disk, module.rpartition(".")[2])
+
+    def late(path: Path, *rest: Any) -> Any:
+        if not tidied:
+            tidied.append(True)
+            tidy(output, "00000001")
+        return real(path, *rest)
+
+    monkeypatch.setattr(module, late)
+    assert commit(output, name, b"first", patience()) == b"first"
+    tidied.clear()
+    assert create(output, name, b"second") is Answer.TAKEN
+    assert files(tmp_path) == {name: b"first"}

@@ -7,7 +7,7 @@ may be one's own doing, so whoever wants to know who won reads what is there: `c
 from enum import Enum
 
 from schemas.outcome import UsageError
-from schemas.uri import join
+from schemas.uri import is_local, join
 from workers.failpoints import failpoint
 from workers.store import (
     PATIENCE,
@@ -18,6 +18,7 @@ from workers.store import (
     fetch,
     http_status,
     is_transient,
+    remove_scratch,
     store_of,
 )
 
@@ -72,3 +73,12 @@ def commit(output: str, name: str, data: bytes, patience: Patience = PATIENCE) -
             raise TimeoutError("the store did not answer") from error
 
     return ask(join(output, name), attempt, patience, WRITTEN)
+
+
+def tidy(output: str, run_id: str) -> None:
+    """Take away the scratch files that killed writers left in a finished run; a disk alone has any.
+
+    Whoever still writes to it is late: it finds its name taken.
+    """
+    if is_local(output):
+        remove_scratch(output, run_id)

@@ -55,7 +55,8 @@ def replace_on_disk(path: str, data: bytes) -> None:
 def remove_scratch(output: str, run_id: str) -> None:
     """Take away what writers of the run that were killed left behind.
 
-    A writer that still lives loses its file too, and finds the name taken or fails: `BUSY`.
+    A writer that still lives loses its file too: it fails with FileExistsError where its name is
+    taken, else with EBUSY, and may try again.
     """
     shutil.rmtree(Path(output, RUNS, run_id, SCRATCH), ignore_errors=True)
 
