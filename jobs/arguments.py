@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from schemas.image import InputFormat
 from workers.request import Options, Request
 
 
@@ -34,15 +35,34 @@ def parse(
     """The command line of a job that asks `task`; exits where it is wrong, or asks for help."""
     parser = Parser(prog=program, description=description)
     given = _add_flags(parser).parse_args(arguments)
-    request = Request(given.input, given.output, task, given.model, given.prompt)
+    request = Request(
+        given.input,
+        given.output,
+        task,
+        given.model,
+        given.prompt,
+        input_format=given.input_format and InputFormat(given.input_format),
+        image_column=given.image_column,
+    )
     options = replace(options_of(given), new_run=given.new_run)
     return LabellingArguments(request, options, given.max_failed)
 
 
 def _add_flags(parser: Parser) -> Parser:
     what = parser.add_argument_group("what is labelled")
-    what.add_argument("input", metavar="INPUT", help="folder or glob; a path or an s3:// URI")
+    what.add_argument("input", metavar="INPUT", help="folder, glob or file; a path or an s3:// URI")
     what.add_argument("output", metavar="OUTPUT", help="folder for the labels, on a disk or s3://")
+    what.add_argument(
+        "--input-format",
+        choices=[kind.value for kind in InputFormat],
+        help="what INPUT's files are (default: as INPUT's name ends; those of a folder are images)",
+    )
+    what.add_argument(
+        "--image-column",
+        default="",
+        metavar="NAME",
+        help="where a row has its image, or its URI (default: told by type and name)",
+    )
     what.add_argument(
         "--model", default="pocket", metavar="pocket|FOLDER", help="checkpoint (default: pocket)"
     )

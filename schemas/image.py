@@ -27,7 +27,8 @@ class ImageRef:
 
     item_id: str
     """Names the item for ever: the image's URI, or `CONTAINER#MEMBER` of a tar, `CONTAINER#ROW`
-    (counted from 0) of a Parquet file or a manifest."""
+    (counted from 0, in nine digits: ids sort as rows do) of a Parquet file or a manifest;
+    `CONTAINER#broken` is what of a container could not be listed."""
     uri: str
     """Where its bytes are; for a local file the absolute path."""
     input_digest: str

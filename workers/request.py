@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.image import InputFormat
 from schemas.job import JobSpec, Preprocessing
-from schemas.outcome import UsageError
+from schemas.outcome import ErrorCode, UsageError
 from schemas.uri import canonical
 from workers.model.description import checkpoint_folder, describe
 from workers.model.prompts import resolve_prompt
+from workers.source import format_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,14 @@ class Request:
     """A shipped checkpoint's name, or a folder that every machine of the cluster has."""
     prompt: str | None = None
     """A question, or a whole prompt with `<ImageHere>`; None asks what the checkpoint asks."""
+    input_format: InputFormat | None = None
+    """None: as INPUT's name ends; a folder holds images."""
+    image_column: str = ""
+    """Of Parquet files and manifests; "" is found by its name or type."""
+    replay_of: str = ""
+    """The run whose failed images alone are looked at again; "" looks at all of INPUT."""
+    replay_codes: tuple[ErrorCode, ...] = ()
+    """Only those that failed with one of these; empty is whatever the reason."""
 
     def resolve(self) -> JobSpec:
         """The job, its prompt, quantization and preprocessing frozen.
@@ -29,11 +39,17 @@ class Request:
         Raises:
             CheckpointError: no such model, or a folder that is none.
             PromptError: a prompt that has no one place for the image.
-            UsageError: INPUT lies in OUTPUT, where nothing is looked at.
+            UsageError: INPUT lies in OUTPUT, where nothing is looked at; INPUT is a compressed tar;
+                a column is named of what has none.
         """
         input, output = canonical(self.input), canonical(self.output)
         if f"{input}/".startswith(f"{output}/"):
             raise UsageError(f"OUTPUT {output} holds INPUT: give the labels a folder of their own")
+        kind = format_of(input, self.input_format)
+        if self.image_column and kind in (InputFormat.IMAGES, InputFormat.WEBDATASET):
+            raise UsageError(
+                f"--image-column is for Parquet files and manifests, and {input} is read as {kind}"
+            )
         checkpoint = describe(checkpoint_folder(self.model))
         config, generation = checkpoint.config, checkpoint.generation
         question = generation.caption_question if self.prompt is None else self.prompt
@@ -47,6 +63,10 @@ class Request:
             quantization=checkpoint.manifest.quantization,
             preprocessing=Preprocessing(config.image_size, config.image_mean, config.image_std),
             max_new_tokens=generation.max_new_tokens,
+            input_format=kind,
+            image_column=self.image_column,
+            replay_of=self.replay_of,
+            replay_codes=self.replay_codes,
         )
 
 
@@ -64,4 +84,6 @@ class Options:
     batch_size: int | None = None
     shard_images: int | None = None
     drain_seconds: float = 25
+    item_seconds: float = 60
+    """What one image may take before it is given up."""
     new_run: bool = False

@@ -5,18 +5,28 @@ import math
 import pytest
 
 from jobs.arguments import LabellingArguments, parse
+from schemas.image import InputFormat
 from workers.request import Options, Request
 
 
 def test_every_flag_reaches_its_place() -> None:
     """Each flag sets one field of the request or of the options, and nothing is lost."""
     line = (
-        "in out --model big --prompt what? --new-run --device cuda --replicas 3 "
+        "in out --model big --prompt what? --input-format parquet --image-column photo "
+        "--new-run --device cuda --replicas 3 "
         "--cpus-per-replica 4 --gpus-per-replica 0.5 --batch-size 16 --shard-images 99 "
         "--max-failed 7 --drain-seconds 2.5"
     )
     assert parse("job", "", "caption", line.split()) == LabellingArguments(
-        Request("in", "out", "caption", "big", "what?"),
+        Request(
+            "in",
+            "out",
+            "caption",
+            "big",
+            "what?",
+            input_format=InputFormat.PARQUET,
+            image_column="photo",
+        ),
         Options(
             device="cuda",
             replicas=3,
@@ -36,6 +46,14 @@ def test_two_places_are_enough() -> None:
     assert parse("job", "", "caption", ["in", "out"]) == LabellingArguments(
         Request("in", "out", "caption", "pocket", None), Options(), max_failed=math.inf
     )
+
+
+def test_a_format_is_one_of_those_that_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Another --input-format is bad usage, and the sentence lists the formats."""
+    with pytest.raises(SystemExit) as stop:
+        parse("job", "", "caption", ["in", "out", "--input-format", "zip"])
+    assert stop.value.code == 2
+    assert all(kind.value in capsys.readouterr().err for kind in InputFormat)
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:

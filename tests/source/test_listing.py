@@ -2,15 +2,14 @@
 
 import os
 import socket
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import s3fs
 
-from schemas.image import ImageRef
 from schemas.outcome import StoreError, UsageError
-from tests.runs import png, put
+from tests.runs import job_spec, png, put
+from tests.source.listings import listed
 from workers.source import check_input, list_images
 from workers.store import base
 
@@ -31,18 +30,8 @@ WEIRD = [
 ]
 
 
-def listed(input: str, output: str = "/nowhere") -> tuple[list[ImageRef], Counter[str]]:
-    """All pages as one."""
-    images: list[ImageRef] = []
-    skipped: Counter[str] = Counter()
-    for page in list_images(input, output):
-        images += page.images
-        skipped += page.skipped
-    return sorted(images, key=lambda image: image.item_id), skipped
-
-
-def names(input: str, output: str = "/nowhere", root: str = "") -> list[str]:
-    images, _ = listed(input, output)
+def names(input: str, root: str = "") -> list[str]:
+    images, _ = listed(input)
     return [image.uri.removeprefix((root or input).rstrip("/") + "/") for image in images]
 
 
@@ -77,7 +66,7 @@ def test_what_is_no_item_is_counted_by_rule(store: str) -> None:
         put(store, f"in/{name}", b"x")
     put(store, "in/out/labels/c.png", png())
     put(store, "in/outside.png", png())
-    images, skipped = listed(f"{store}/in", f"{store}/in/out/")
+    images, skipped = listed(f"{store}/in", output=f"{store}/in/out/")
     found = [image.uri.rpartition("/in/")[2] for image in images]
     assert found == ["a.png", "empty.gif", "outside.png", "sub/b.JPG"]
     assert skipped == {"extension": 2, "hidden": 3, "under_output": 1}
@@ -128,7 +117,7 @@ def test_a_listing_of_several_pages_is_whole(store: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(base, "PAGE", 7)
     for number in range(30):
         put(store, f"in/{number % 4}/{number:02d}.png", png())
-    pages = list(list_images(f"{store}/in", "/nowhere"))
+    pages = list(list_images(job_spec(f"{store}/in")))
     assert len(pages) >= 4
     assert len(listed(f"{store}/in")[0]) == 30
     assert len({image.item_id for image in listed(f"{store}/in")[0]}) == 30
@@ -180,9 +169,9 @@ def test_nothing_to_label_is_said_in_a_sentence(store: str) -> None:
     put(store, "in/notes.txt", b"x")
     put(store, "in/.DS_Store", b"x")
     with pytest.raises(UsageError, match=r"holds no image.*1 by rule 'extension'.*'hidden'"):
-        check_input(f"{store}/in", "/nowhere")
+        check_input(job_spec(f"{store}/in"))
     put(store, "in/a.png", png())
-    check_input(f"{store}/in", "/nowhere")
+    check_input(job_spec(f"{store}/in"))
 
 
 def test_a_missing_place_is_said_in_a_sentence(store: str, tmp_path: Path) -> None:
@@ -190,14 +179,14 @@ def test_a_missing_place_is_said_in_a_sentence(store: str, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     for missing in (f"{store}/nothing", f"{store}/nothing/*.png", str(tmp_path / "empty")):
         with pytest.raises(UsageError, match=r"no such|holds no"):
-            check_input(missing, "/nowhere")
+            check_input(job_spec(missing))
 
 
 @pytest.mark.parametrize("input", ["s3://no-such-bucket", "s3://no-such-bucket/x/*.png"])
 def test_a_missing_bucket_is_said_in_a_sentence(bucket: str, input: str) -> None:
     """A bucket that does not exist is bad usage."""
     with pytest.raises(UsageError, match="no such bucket"):
-        check_input(input, "/nowhere")
+        check_input(job_spec(input))
 
 
 def test_wrong_and_missing_keys_are_bad_usage(
@@ -207,7 +196,7 @@ def test_wrong_and_missing_keys_are_bad_usage(
     put(bucket, "a.png", png())
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(UsageError, match="no permission"):
+    with pytest.raises(UsageError, match="credentials are refused"):
         listed(bucket)
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

@@ -10,15 +10,15 @@ import pytest
 import s3fs
 
 from schemas.image import ImageRef
-from schemas.outcome import ErrorCode, ReadError, UsageError
+from schemas.outcome import ErrorCode, ReadError
 from tests.clock import patience
-from tests.runs import png, put
+from tests.runs import job_spec, png, put
 from workers.source import list_images, read
 
 
 def planned(uri: str) -> ImageRef:
     """The item at `uri` as it is listed now."""
-    (page,) = list_images(uri, "/nowhere")
+    (page,) = list_images(job_spec(uri))
     return page.images[0]
 
 
@@ -78,18 +78,19 @@ def test_refused_credentials_are_forbidden(bucket: str, monkeypatch: pytest.Monk
     assert failure(image) is ErrorCode.FORBIDDEN
 
 
-def test_a_machine_without_credentials_stops_the_run(
+def test_missing_credentials_are_forbidden(
     bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A worker that finds no credentials at all makes no rows of it: no item is at fault."""
+    """A machine that finds none at all fails the item: it may be one machine of many, and a run in
+    which every item fails so is stopped by its driver.
+    """
     put(bucket, "a.png", png())
     image = planned(f"{bucket}/a.png")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("HOME", str(tmp_path))
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(UsageError, match="wants credentials"):
-        read(image, patience())
+    assert failure(image) is ErrorCode.FORBIDDEN
 
 
 def test_a_file_without_permission_is_forbidden(

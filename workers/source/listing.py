@@ -1,49 +1,68 @@
-"""INPUT → the items to label, in pages, and how many objects were skipped by which rule.
+"""INPUT → the items to label, in pages, and how many things were skipped by which rule.
 
 INPUT is a folder, a glob or a single file; a path of this machine or a URI of any store that fsspec
-knows. Every listed object is an item or is counted.
+knows. What it lists are images, or containers of them: tars, Parquet files, manifests. Every listed
+object, and every member or row of a container, is an item or is counted.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import starmap
 
-from schemas.image import ImageRef
+from schemas.image import ImageRef, InputFormat
+from schemas.job import JobSpec
 from schemas.outcome import UsageError
-from schemas.uri import canonical, is_local
-from workers.source.selection import Selection, folder_selection, glob_selection, has_wildcard
-from workers.store import Entry, client_errors_as_ours, entry_at, list_pages
+from schemas.uri import is_local
+from workers.source.containers import Scan, outcomes, side_by_side
+from workers.source.manifests import csv_rows, jsonl_rows
+from workers.source.page import Outcome, Page, page_of, paged
+from workers.source.parquet import rows
+from workers.source.references import LOOKUPS, with_versions
+from workers.source.selection import (
+    SkipRule,
+    folder_selection,
+    glob_selection,
+    has_wildcard,
+)
+from workers.source.webdataset import members
+from workers.store import (
+    PATIENCE,
+    Entry,
+    Patience,
+    ask,
+    client_errors_as_ours,
+    entry_at,
+    list_pages,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some items, in the store's order, and the count of skipped objects by SkipRule."""
+def list_images(job: JobSpec, patience: Patience = PATIENCE) -> Iterator[Page]:
+    """The items of INPUT in pages, each once; what lies under OUTPUT is none.
 
-    images: list[ImageRef] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-
-
-def list_images(input: str, output: str) -> Iterator[Page]:
-    """The items of INPUT in pages, each object listed once; what lies under OUTPUT is none.
-
-    Raises UsageError where INPUT cannot be listed, StoreError where the store does not answer.
+    Raises UsageError where INPUT, or a container that it lists, may not or cannot be read as the
+    job says; StoreError where the store does not answer.
     """
-    input, output = canonical(input), canonical(output)
     try:
-        with client_errors_as_ours(input, "listed"):
-            yield from _pages(input, output)
+        with client_errors_as_ours(job.input, "listed"):
+            if job.input_format == InputFormat.IMAGES:
+                for listed in _objects(job, patience):
+                    yield page_of(starmap(_outcome, listed))
+            else:
+                yield from _contents(job, patience)
     except FileNotFoundError as error:
-        raise UsageError(_missing(input)) from error
+        raise UsageError(_missing(job.input)) from error
 
 
-def check_input(input: str, output: str) -> None:
+def check_input(job: JobSpec, patience: Patience = PATIENCE) -> None:
     """Raises UsageError, before anything is written, where INPUT holds no item."""
     skipped: Counter[str] = Counter()
-    for page in list_images(input, output):
+    for page in list_images(job, patience):
         if page.images:
             return
         skipped += page.skipped
-    raise UsageError(no_images(input, skipped))
+    raise UsageError(no_images(job.input, skipped))
 
 
 def no_images(input: str, skipped: Counter[str]) -> str:
@@ -54,42 +73,63 @@ def no_images(input: str, skipped: Counter[str]) -> str:
     return f"{input} holds no image; files skipped: {counts}"
 
 
-def _pages(input: str, output: str) -> Iterator[Page]:
-    """INPUT as a folder; else as a file of just that name; else as a glob."""
-    selection = folder_selection(input, output)
-    if not _holds_something(selection.place):
-        single = entry_at(input)
+def _contents(job: JobSpec, patience: Patience) -> Iterator[Page]:
+    """What the containers of INPUT hold; last, how many of its objects are none."""
+    scan = _scan_of(job)
+    skipped: Counter[str] = Counter()
+
+    def containers() -> Iterator[Entry]:
+        for listed in _objects(job, patience):
+            for entry, rule in listed:
+                if rule is None:
+                    yield entry
+                else:
+                    skipped[rule] += 1
+
+    def pages(container: Entry) -> Iterator[Page]:
+        for page in paged(outcomes(container, scan, patience)):
+            yield Page(with_versions(page.images, threads, patience), page.skipped)
+
+    with ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup") as threads:
+        yield from side_by_side(pages, containers())
+    if skipped:
+        yield Page(skipped=skipped)
+
+
+def _scan_of(job: JobSpec) -> Scan:
+    """What reads containers of the job's kind."""
+    if job.input_format == InputFormat.WEBDATASET:
+        return members
+    scans = {InputFormat.PARQUET: rows, InputFormat.CSV: csv_rows, InputFormat.JSONL: jsonl_rows}
+    return partial(scans[job.input_format], asked=job.image_column)
+
+
+def _objects(job: JobSpec, patience: Patience) -> Iterator[list[tuple[Entry, SkipRule | None]]]:
+    """INPUT as a folder; else as a file of just that name; else as a glob.
+
+    Page by page, each object with the rule that leaves it out, if there is one.
+    """
+    selection = folder_selection(job.input, job.output, job.input_format)
+    if not _holds_something(selection.place, patience):
+        single = ask(job.input, lambda seconds: entry_at(job.input, seconds), patience, "listed")
         if single is not None:
-            yield Page([_image(single)])
+            yield [(single, None)]
             return
-        if has_wildcard(input):
-            selection = glob_selection(input, output)
-    for entries in list_pages(selection.place):
-        yield _page(entries, selection)
+        if has_wildcard(job.input):
+            selection = glob_selection(job.input, job.output, job.input_format)
+    for entries in list_pages(selection.place, patience):
+        yield [(entry, selection.rule_against(entry)) for entry in entries]
 
 
-def _holds_something(folder: str) -> bool:
+def _holds_something(folder: str, patience: Patience) -> bool:
     try:
-        return any(list_pages(folder))
+        return any(list_pages(folder, patience))
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _page(entries: list[Entry], selection: Selection) -> Page:
-    page = Page()
-    for entry in entries:
-        rule = selection.rule_against(entry)
-        if rule is None:
-            page.images.append(_image(entry))
-        else:
-            page.skipped[rule] += 1
-    if len(page.images) + page.skipped.total() != len(entries):
-        raise AssertionError("an object was listed and neither planned nor counted")
-    return page
-
-
-def _image(entry: Entry) -> ImageRef:
-    return ImageRef(entry.uri, entry.uri, entry.version, entry.size_bytes)
+def _outcome(entry: Entry, rule: SkipRule | None) -> Outcome:
+    return rule or ImageRef(entry.uri, entry.uri, entry.version, entry.size_bytes)
 
 
 def _missing(input: str) -> str:

@@ -1,47 +1,82 @@
 """One planned item → its bytes, if it is still the version that was planned."""
 
+import threading
+from dataclasses import replace
+
 from schemas.image import ImageRef
-from schemas.outcome import (
-    ForbiddenError,
-    NotFoundError,
-    ReadFailedError,
-)
-from workers.store import (
-    PATIENCE,
-    Patience,
-    as_ours,
-    client_errors,
-    credential_errors,
-    fetch,
-    http_status,
-)
+from schemas.job import JobSpec
+from schemas.outcome import ChangedSincePlanError, ItemError, ReadFailedError, TooManyBytesError
+from workers.source.fetching import LARGEST_IMAGE, bytes_of
+from workers.source.rows import Rows
+from workers.store import PATIENCE, Patience, is_transient
+
+OUTAGE_READS = 8
+"""So many reads in a row that the store did not answer in time, and it counts as dead."""
+OUTAGE_SECONDS = 5.0
+"""What a read of a dead store may take."""
 
 
 def read(image: ImageRef, patience: Patience = PATIENCE) -> bytes:
-    """The bytes of `image`, of just the version that was planned.
+    """The bytes of `image`, an object or a part of one, of just the version that was planned.
 
     What may pass is tried again under `patience`'s one deadline. Raises NotFoundError,
-    ForbiddenError, ChangedSincePlanError or ReadFailedError, and UsageError
-    where this machine has no credentials to show: that is no fault of the item.
+    ForbiddenError, ChangedSincePlanError, TooManyBytesError or ReadFailedError.
     """
-    try:
-        return patience(lambda seconds: fetch(image.uri, image.input_digest, seconds))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFoundError(f"{image.uri} is gone since the plan") from error
-    except PermissionError as error:
-        raise ForbiddenError(f"{image.uri}: no permission to read it ({error})") from error
-    except credential_errors() as error:
-        raise as_ours(image.uri, error) from error
-    except client_errors() as error:
-        raise _by_status(image.uri, error) from error
+    if image.offset is None:
+        return bytes_of(image.uri, image.input_digest, patience)
+    size = image.size_bytes or 0
+    if size > LARGEST_IMAGE:
+        raise TooManyBytesError(
+            f"{image.item_id} holds {size:,} bytes; no more than {LARGEST_IMAGE:,} are read for "
+            "one image"
+        )
+    data = bytes_of(image.uri, image.input_digest, patience, span=(image.offset, size))
+    if len(data) < size:  # of a store that tells no versions
+        raise ChangedSincePlanError(f"{image.uri} is shorter than it was when it was planned")
+    return data
 
 
-def _by_status(uri: str, error: BaseException) -> NotFoundError | ForbiddenError | ReadFailedError:
-    """What the store answered where its client has no exception of its own for it."""
-    status = http_status(error)
-    if status in (404, 410):
-        return NotFoundError(f"{uri} is gone since the plan")
-    if status in (401, 403):
-        return ForbiddenError(f"{uri}: no permission to read it ({error})")
-    answer = f"HTTP {status}" if status else type(error).__name__
-    return ReadFailedError(f"{uri} cannot be read: {answer}: {error}")
+class Reader:
+    """Reads the items of one job, for many threads."""
+
+    def __init__(self, job: JobSpec, patience: Patience = PATIENCE) -> None:
+        self._full = patience
+        self._lock = threading.Lock()
+        self._unanswered = 0
+        self._rows = Rows(job.image_column, self._patience)
+
+    def read(self, image: ImageRef) -> bytes:
+        """The bytes of `image`, of just the version that was planned.
+
+        Raises NotFoundError, ForbiddenError, ChangedSincePlanError, TooManyBytesError,
+        ReadFailedError; of a row of a Parquet file also EmptyFileError, BrokenContainerError.
+        """
+        try:
+            if image.row is None:
+                data = read(image, self._patience())
+            else:
+                data = self._rows.read(image, image.row)
+        except ItemError as error:
+            self._note(unanswered=_is_unanswered(error))
+            raise
+        self._note(unanswered=False)
+        return data
+
+    def _patience(self) -> Patience:
+        """Short while the store is dead. A run stops after some hundred failures in a row: they are
+        to take minutes, not hours, and a store that comes back is to be seen at once.
+        """
+        if self._unanswered < OUTAGE_READS:
+            return self._full
+        return replace(self._full, seconds=min(OUTAGE_SECONDS, self._full.seconds))
+
+    def _note(self, unanswered: bool) -> None:
+        with self._lock:
+            self._unanswered = self._unanswered + 1 if unanswered else 0
+
+
+def _is_unanswered(error: ItemError) -> bool:
+    """Whether the deadline passed; a store that refuses is not dead."""
+    return isinstance(error, ReadFailedError) and (
+        error.__cause__ is None or is_transient(error.__cause__)
+    )

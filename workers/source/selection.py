@@ -1,21 +1,21 @@
-"""INPUT read as a place and a rule: which objects are items, and why the others are not."""
+"""INPUT read as a place and a rule: which objects are looked at, and why the others are not."""
 
-import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from fsspec.utils import glob_translate
 
+from schemas.image import InputFormat
 from schemas.outcome import UsageError
-from workers.images.formats import EXTENSIONS
+from workers.source.kinds import ENDINGS, endings_of
 from workers.store import Entry
 
 _WILDCARD = re.compile(r"[*?[]")
 
 
 class SkipRule(StrEnum):
-    """Why a listed object is no item. The plan counts the objects of each rule."""
+    """Why an object, or a member of a container, is no item. The plan counts those of each rule."""
 
     PLACEHOLDER = "directory_placeholder"
     NOT_A_FILE = "not_a_file"
@@ -24,22 +24,27 @@ class SkipRule(StrEnum):
     HIDDEN = "hidden"
     PATTERN = "pattern"
     EXTENSION = "extension"
+    CONTAINER = "container"
+    """Opened and read to its end: what it holds is listed in its place."""
+    SIDECAR = "sidecar"
+    """A text beside an image, which became a column of it."""
+    LONG_SIDECAR = "sidecar_too_long"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a listing are items.
+    """Which objects of a listing are images, or containers of INPUT's kind.
 
-    A folder gives the files with an image's extension. A glob (`*` and `?` within a name, `[…]`,
-    `**` for any depth) gives those that it matches and that have an image's extension, none at all,
-    or the one that the glob itself ends with. A single file is an item whatever it is called.
+    A folder gives the files with an extension of that kind. A glob (`*` and `?` within a name,
+    `[…]`, `**` for any depth) gives those that it matches and that have such an extension, none at
+    all, or the one that the glob itself ends with. A single file is taken whatever it is called.
     """
 
     place: str
     """What is listed: every object whose URI begins with it."""
     output: str
+    endings: frozenset[str]
     pattern: re.Pattern[str] | None = None
-    extensions: frozenset[str] = EXTENSIONS
 
     def rule_against(self, entry: Entry) -> SkipRule | None:
         """Why `entry` is no item, or None: it is one."""
@@ -48,7 +53,7 @@ class Selection:
             return SkipRule.PLACEHOLDER
         if not entry.is_file:
             return SkipRule.NOT_A_FILE
-        if not _is_utf8(entry.uri):
+        if not is_utf8(entry.uri):
             return SkipRule.NAME
         if entry.uri.startswith(self.output.rstrip("/") + "/"):
             return SkipRule.UNDER_OUTPUT
@@ -56,7 +61,7 @@ class Selection:
             return SkipRule.HIDDEN
         if self.pattern is not None and not self.pattern.match(entry.uri):
             return SkipRule.PATTERN
-        if _extension(entry.uri) not in self.extensions:
+        if not endings_of(entry.uri) & self.endings:
             return SkipRule.EXTENSION
         return None
 
@@ -66,13 +71,13 @@ def has_wildcard(uri: str) -> bool:
     return _WILDCARD.search(uri) is not None
 
 
-def folder_selection(folder: str, output: str) -> Selection:
-    """The images below `folder`, at any depth."""
-    return Selection(folder.rstrip("/") + "/", output)
+def folder_selection(folder: str, output: str, kind: InputFormat = InputFormat.IMAGES) -> Selection:
+    """The files of `kind` below `folder`, at any depth."""
+    return Selection(folder.rstrip("/") + "/", output, ENDINGS[kind])
 
 
-def glob_selection(pattern: str, output: str) -> Selection:
-    """The images that `pattern` matches. Raises UsageError for a pattern that is none."""
+def glob_selection(pattern: str, output: str, kind: InputFormat = InputFormat.IMAGES) -> Selection:
+    """The files of `kind` that `pattern` matches. Raises UsageError for a pattern that is none."""
     scheme, separator, path = pattern.rpartition("://")
     wildcard = _WILDCARD.search(path)
     literal = path[: wildcard.start()] if wildcard else path
@@ -85,14 +90,10 @@ def glob_selection(pattern: str, output: str) -> Selection:
         matcher = re.compile(re.escape(scheme + separator) + glob_translate(path))
     except ValueError as error:
         raise UsageError(f"{pattern}: {error}") from error
-    return Selection(place, output, matcher, EXTENSIONS | {"", _extension(pattern)})
+    return Selection(place, output, ENDINGS[kind] | {""} | endings_of(pattern), matcher)
 
 
-def _extension(uri: str) -> str:
-    return os.path.splitext(uri)[1].lower()
-
-
-def _is_utf8(name: str) -> bool:
+def is_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
