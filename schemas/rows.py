@@ -80,8 +80,13 @@ class PassedColumn:
 
 def passed_name(name: str) -> str:
     """What rows call a column of INPUT: its own name, or `input_…` where that is one of ours."""
+    return f"input_{name}" if name in _own_names() else name
+
+
+def _own_names() -> set[str]:
     own = (*ITEM_COLUMNS, *OUTCOME_COLUMNS, *ORIGIN_COLUMNS, *chain(*TASK_COLUMNS.values()))
-    return f"input_{name}" if name in {column.name for column in own} else name
+    # Readers make a column of the part's folder, `run=…`.
+    return {"run", *(column.name for column in own)}
 
 
 def row_schema(task: str, passed: Sequence[PassedColumn] = ()) -> pa.Schema:

@@ -105,7 +105,7 @@ def test_an_output_without_credentials_is_bad_usage(
     put(bucket, "in/0.png", png())
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(UsageError, match="no permission"):
+    with pytest.raises(UsageError, match="credentials are refused"):
         open_run(job_spec(f"{bucket}/in", f"{bucket}/out"))
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")

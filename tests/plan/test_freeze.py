@@ -1,20 +1,25 @@
 """The plan is made once."""
 
+import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from schemas.image import Shard
-from schemas.outcome import DamagedPlanError, UsageError
+from schemas.image import InputFormat
+from schemas.job import JobSpec
+from schemas.outcome import DamagedPlanError, StoreError, UsageError
+from schemas.passed import passed_values
 from schemas.run import Plan
-from tests.runs import job_spec, png, put, refs
+from tests.fake_store import FakeStore, fake_store
+from tests.runs import job_spec, png, put
 from workers.plan import Run, freeze, load_shards, open_run, read_plan
 from workers.plan import pages as plan_pages
-from workers.plan.cut import cut
-from workers.plan.pages import decode_page, encode_page, group_pages
+from workers.store import Entry, Patience
 
 
 def claimed(store: str, images: int = 10) -> Run:
@@ -38,6 +43,7 @@ def test_the_plan_is_the_listing_sorted_and_cut(store: str) -> None:
     assert all(image.input_digest for shard in shards for image in shard.images)
     assert plan.skipped == {"extension": 1, "hidden": 1}
     assert (plan.shards, plan.shard_images) == (3, 4)
+    assert [plan.images_of(shard.index) for shard in shards] == [4, 4, 2]
 
 
 def test_a_plan_is_read_and_not_made_again(store: str) -> None:
@@ -101,37 +107,6 @@ def test_skipped_shards_are_not_given(store: str, monkeypatch: pytest.MonkeyPatc
         list(load_shards(run, plan, skip={0}))
 
 
-@pytest.mark.parametrize("damage", [b"", b"PAR1 altered", b"one byte more"])
-def test_an_altered_page_is_refused(folder: str, damage: bytes) -> None:
-    """A page whose bytes are not those of the plan's digest gives no shard."""
-    run = claimed(folder)
-    plan = freeze(run, 4, "cpu", 8)
-    put(f"{folder}/out", plan.pages[0].name, damage)
-    with pytest.raises(DamagedPlanError, match="altered"):
-        list(load_shards(run, plan))
-
-
-def test_pages_give_back_what_they_were_given() -> None:
-    """Shards survive a page: weird ids, unknown sizes and unknown versions included."""
-    images = refs(5, "s3://bucket/dé #%\n🍎")
-    shards = list(cut(images, 2, 2))
-    page, data = encode_page("page", shards)
-    assert list(decode_page(data)) == shards
-    assert (page.first_shard, page.shards, page.items) == (0, 3, 5)
-    unknown = Shard(3, (type(images[0])("a", "a", "", None),))
-    assert list(decode_page(encode_page("page", [unknown])[1])) == [unknown]
-
-
-def test_pages_hold_whole_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every shard lies in one page, and pages keep the order."""
-    monkeypatch.setattr(plan_pages, "PAGE_IMAGES", 10)
-    shards = list(cut(refs(47), 1, 4))
-    grouped = list(group_pages(shards))
-    assert [shard for page in grouped for shard in page] == shards
-    assert all(sum(map(len, page)) < 14 for page in grouped)
-    assert len(grouped) > 3
-
-
 def test_output_inside_input_is_never_labelled(tmp_path: Path) -> None:
     """An OUTPUT below INPUT is skipped by rule, in a second run too."""
     put(str(tmp_path), "a.png", png())
@@ -141,3 +116,83 @@ def test_output_inside_input_is_never_labelled(tmp_path: Path) -> None:
     second = freeze(open_run(job, new_run=True), None, "cpu", 8)
     assert first.items == second.items == 1
     assert second.skipped["under_output"] > first.skipped["under_output"] >= 2
+
+
+class Stammering(FakeStore):
+    """A store that lists its first objects once more, as other versions, while they change."""
+
+    def pages(self, place: str, patience: Patience) -> Iterator[list[Entry]]:
+        pages = list(super().pages(place, patience))
+        yield from pages
+        yield [replace(entry, version="newer") for entry in pages[0][:3]]
+
+
+def test_a_key_that_is_listed_twice_is_one_item(folder: str) -> None:
+    """A racing listing's repeats are counted by a rule of their own; the last version is planned,
+    and the shards are those of the items alone.
+    """
+    with fake_store(Stammering()) as store:
+        for number in range(8):
+            store.create("sim://in", f"{number}.png", b"x", None)
+        run = open_run(job_spec("sim://in", f"{folder}/out"))
+        plan = freeze(run, None, "cpu", 8)
+    images = [image for shard in load_shards(run, plan) for image in shard.images]
+    assert [image.item_id for image in images] == [f"sim://in/{n}.png" for n in range(8)]
+    assert [image.input_digest == "newer" for image in images] == [True] * 3 + [False] * 5
+    assert plan.skipped == {"listed_again": 3}
+    assert (plan.items, plan.shards, plan.shard_images) == (8, 8, 1)
+
+
+def test_a_full_disk_leaves_a_claim_without_a_plan(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the listing finds no room nothing but the claim is in OUTPUT; with room it goes on."""
+    run = claimed(folder)
+    before = sorted(Path(folder, "out").rglob("*"))
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match="TMPDIR"):
+        patch.setattr(tempfile, "tempdir", f"{folder}/nowhere")
+        freeze(run, None, "cpu", 8)
+    assert sorted(Path(folder, "out").rglob("*")) == before
+    assert read_plan(run) is None
+    assert freeze(run, None, "cpu", 8).items == 10
+
+
+def manifest(folder: str, *lines: str) -> JobSpec:
+    """A job on a manifest of these JSON lines, and on pictures 0.png to 3.png beside it."""
+    for number in range(4):
+        put(folder, f"in/{number}.png", png())
+    put(folder, "in/list.jsonl", "\n".join(lines).encode())
+    kind = InputFormat.JSONL
+    return job_spec(f"{folder}/in/list.jsonl", f"{folder}/out", input_format=kind)
+
+
+def test_what_a_manifest_says_is_frozen_with_its_types(folder: str) -> None:
+    """The plan knows each column of INPUT by name and type, and each item what INPUT says of it."""
+    job = manifest(
+        folder,
+        '{"uri": "0.png", "text": "one", "score": 1, "mixed": 1}',
+        '{"uri": "1.png", "score": 0.5, "mixed": "two", "nothing": null}',
+        '{"uri": "gone/"}',
+    )
+    run = open_run(job)
+    plan = freeze(run, 2, "cpu", 8)
+    types = {"mixed": "string", "nothing": "string", "score": "double", "text": "string"}
+    passed = {one.name: one.type for one in plan.columns}
+    assert types.items() <= passed.items()
+    assert list(passed) == sorted(passed)
+    images = [image for shard in load_shards(run, plan) for image in shard.images]
+    values = [passed_values(image.columns, plan.columns) for image in images]
+    assert [(one["text"], one["score"], one["mixed"]) for one in values][:2] == [
+        ("one", 1.0, "1"),
+        (None, 0.5, "two"),
+    ]
+    assert read_plan(run) == plan
+
+
+def test_columns_that_rows_cannot_have_are_refused(folder: str) -> None:
+    """Two columns of INPUT that rows would call alike are bad usage, before anything is planned."""
+    job = manifest(folder, '{"uri": "0.png", "caption": "a", "input_caption": "b"}')
+    run = open_run(job)
+    with pytest.raises(UsageError, match="input_caption"):
+        freeze(run, None, "cpu", 8)
+    assert read_plan(run) is None

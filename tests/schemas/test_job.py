@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from schemas.image import InputFormat
 from schemas.job import JobSpec, Preprocessing
-from schemas.outcome import PromptError, UsageError
+from schemas.outcome import ErrorCode, PromptError, UsageError
 from tests.runs import job_spec
 
 MEANINGS = [
@@ -20,6 +21,13 @@ MEANINGS = [
     {"preprocessing": Preprocessing(56, (0.5, 0.5, 0.5), (0.25, 0.25, 0.2))},
     {"max_new_tokens": 21},
     {"semantics": 2},
+]
+
+INPUTS: list[dict[str, Any]] = [
+    *({"input_format": kind} for kind in InputFormat if kind != InputFormat.IMAGES),
+    {"input_format": InputFormat.PARQUET, "image_column": "picture"},
+    {"replay_of": "00000001"},
+    {"replay_of": "00000001", "replay_codes": (ErrorCode.TIMED_OUT,)},
 ]
 
 
@@ -46,6 +54,34 @@ def test_versions_of_one_job_share_its_lineage() -> None:
     for change in ({"input": "/other"}, {"output": "/other"}, *MEANINGS[:-1]):
         assert replace(job_spec(), **change).lineage() != job_spec().lineage()
     assert job_spec().lineage() == "460ac40e3da9f4d7"
+
+
+@pytest.mark.parametrize("change", INPUTS)
+def test_how_input_is_read_makes_another_job_of_the_same_meaning(change: dict[str, Any]) -> None:
+    """The kind of INPUT, its column and a replay are the job's and its lineage's, and what
+    `spec.json` tells of them comes back.
+    """
+    job = replace(job_spec(), **change)
+    assert job.meaning_id() == job_spec().meaning_id()
+    assert job.fingerprint() != job_spec().fingerprint()
+    assert job.lineage() != job_spec().lineage()
+    assert JobSpec.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_reasons_to_replay_are_a_set() -> None:
+    """Their order makes no other job."""
+    codes = (ErrorCode.TIMED_OUT, ErrorCode.READ_FAILED)
+    jobs = [job_spec(replay_of="00000001", replay_codes=order) for order in (codes, codes[::-1])]
+    assert jobs[0].fingerprint() == jobs[1].fingerprint()
+
+
+def test_a_job_written_before_there_were_containers_comes_back() -> None:
+    """A `spec.json` without the later fields is the same job, under the same name."""
+    value = job_spec().to_json()
+    for name in ("input_format", "image_column", "replay_of", "replay_codes"):
+        del value[name]
+    assert JobSpec.from_json(value) == job_spec()
+    assert JobSpec.from_json(value).fingerprint() == "925b95e89b6bcd70"
 
 
 def test_a_model_renamed_is_the_same_model() -> None:
@@ -77,6 +113,8 @@ def test_json_and_pickle_give_the_job_back() -> None:
         {"preprocessing": {"image_size": 8, "mean": [0, 0], "std": [1, 1, 1]}},
         {"preprocessing": {"image_size": 8, "mean": [0, 0, 0], "std": [1, 0, 1]}},
         {"preprocessing": None},
+        {"input_format": "pictures"},
+        {"replay_codes": ["no reason"]},
         {"unheard_of": 1},
     ],
 )

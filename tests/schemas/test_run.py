@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from schemas.outcome import UsageError
+from schemas.rows import PassedColumn
 from schemas.run import (
+    Heartbeat,
     PartFooter,
     Plan,
     PlanPage,
@@ -25,6 +27,11 @@ PAGE = PlanPage("runs/00000001/plan/a/page-00000.parquet", "0" * 64, 0, 2, 3)
 DOCUMENTS: list[Any] = [
     RunSpec("00000001", job_spec(), "claimant", "0" * 16, "2024-01-01T00:00:00+00:00"),
     Plan("00000001", "attempt", (PAGE,), 3, 2, 0, 2, 2, "cpu", 8, {"extension": 4}),
+    Plan(
+        *("00000001", "attempt", (PAGE,), 3, 2, 0, 2, 2, "cpu", 8),
+        columns=(PassedColumn("text", "string"), PassedColumn("width", "int64")),
+    ),
+    Heartbeat("00000001", 1.5, "host", 7, 2, 3, 0.25),
     PartFooter("00000001", 1, "0" * 64, "attempt", 2, 1, {"truncated": 1}),
     Result(
         "00000001", "0" * 64, 3, 2, 1, {"truncated": 1}, {}, (ResultPart("part", "0" * 64, 2, 1),)
@@ -49,7 +56,7 @@ def test_documents_come_back_as_they_were_written(document: Any) -> None:
     [
         lambda value: value | {"format_version": 99},
         lambda value: value | {"format_version": None},
-        lambda value: {"format_version": 1},
+        lambda value: {"format_version": value["format_version"]},
     ],
     ids=["newer", "unversioned", "empty"],
 )
@@ -75,6 +82,30 @@ def test_the_plan_digest_is_that_of_the_stored_bytes() -> None:
     plan = Plan.from_json(stored, "plan.json")
     assert plan.to_json() != stored
     assert plan.digest == hashlib.sha256(stored).hexdigest()
+
+
+def test_a_plan_of_the_first_format_is_refused() -> None:
+    """Plans once knew no small shards and no columns: whoever made one finishes its run."""
+    older = json.dumps(json.loads(DOCUMENTS[1].to_json()) | {"format_version": 1}).encode()
+    with pytest.raises(UsageError, match=r"out/plan\.json is of format version 1 .* knows 2"):
+        Plan.from_json(older, "out/plan.json")
+
+
+@pytest.mark.parametrize(
+    ("plan", "images"),
+    [
+        (
+            replace(DOCUMENTS[1], items=11, shards=5, small_shards=2, shard_images=3),
+            [2, 2, 3, 3, 1],
+        ),
+        (replace(DOCUMENTS[1], items=3, shards=2, small_shards=4), [2, 1]),
+        (replace(DOCUMENTS[1], items=6, shards=2, small_shards=0, shard_images=3), [3, 3]),
+    ],
+)
+def test_the_plan_tells_how_many_images_a_shard_holds(plan: Plan, images: list[int]) -> None:
+    """Small shards come first, and the last one holds what is left."""
+    assert [plan.images_of(shard) for shard in range(plan.shards)] == images
+    assert sum(images) == plan.items
 
 
 def test_names_in_a_run_folder() -> None:

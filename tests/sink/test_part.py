@@ -16,7 +16,8 @@ import s3fs
 
 from schemas.image import Shard
 from schemas.outcome import ErrorCode, ForeignPartError, UsageError
-from schemas.rows import SCHEMA_VERSION_KEY, row_schema
+from schemas.passed import passed_values
+from schemas.rows import SCHEMA_VERSION_KEY, PassedColumn, row_schema
 from schemas.run import PartRecord, RunNames
 from tests.clock import patience
 from tests.runs import put, refs, row, rows
@@ -57,6 +58,28 @@ def test_nothing_but_failures_has_the_same_schema(tmp_path: Path) -> None:
     schema = pq.read_schema(tmp_path / record.name)
     assert schema.equals(row_schema("caption"))
     assert schema.metadata[SCHEMA_VERSION_KEY] == b"1"
+
+
+def test_columns_of_input_are_in_every_part(tmp_path: Path) -> None:
+    """What the plan passes on is in each row under the name that rows give it, and a shard of
+    failures alone has the very schema of a good one.
+    """
+    passed = (PassedColumn("text", "string"), PassedColumn("width", "int64"))
+    records = []
+    for index, code in enumerate((None, ErrorCode.NOT_FOUND)):
+        part = shard(index)
+        said = ('{"text":"é","width":7}', "", '{"width":null}')
+        given = [
+            row(image, code=code) | passed_values(text, passed)
+            for image, text in zip(part.images, said, strict=True)
+        ]
+        records.append(commit_part(str(tmp_path), RUN, PLAN, part, given, "caption", "a", passed))
+    tables = [pq.read_table(tmp_path / record.name, partitioning=None) for record in records]
+    assert tables[0].schema.remove_metadata() == row_schema("caption", passed).remove_metadata()
+    assert tables[0].schema.equals(tables[1].schema)
+    for table in tables:
+        assert table["text"].to_pylist() == ["é", None, None]
+        assert table["input_width"].to_pylist() == [7, None, None]
 
 
 def test_other_readers_see_the_same_table(tmp_path: Path) -> None:
@@ -148,7 +171,7 @@ def test_a_listing_of_parts_is_patient(bucket: str, monkeypatch: pytest.MonkeyPa
     assert committed(bucket, RUN, patience()) == {0}
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(UsageError, match="no permission"):
+    with pytest.raises(UsageError, match="credentials are refused"):
         committed(bucket, RUN, patience())
 
 

@@ -1,11 +1,13 @@
 """The plan of a run: claimed, frozen, loaded, finished. All state lies in OUTPUT."""
 
-from workers.plan.claim import Run, open_run, read_spec
-from workers.plan.finish import finish, read_result
-from workers.plan.freeze import freeze, read_plan
+from workers.plan.claim import open_run
+from workers.plan.documents import Run, read_plan, read_result, read_spec
+from workers.plan.finish import finish
+from workers.plan.freeze import PlanRule, freeze
 from workers.plan.load import load_shards
 
 __all__ = [
+    "PlanRule",
     "Run",
     "finish",
     "freeze",

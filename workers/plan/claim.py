@@ -1,7 +1,6 @@
 """Which run a driver works on: the one that its job left unfinished, or the next ordinal."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
@@ -11,34 +10,21 @@ from schemas.outcome import UsageError
 from schemas.run import RUNS, ClaimNames, RunNames, RunSpec
 from schemas.uri import join
 from schemas.version import code_version
+from workers.plan.documents import Run, find_document
+from workers.plan.replay import replayed_run
 from workers.sink import commit, probe
 from workers.source import check_input
-from workers.store import PATIENCE, Patience, ask, entry_at, fetch, folders
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A claimed ordinal of an OUTPUT."""
-
-    spec: RunSpec
-    finished: bool
-
-    @property
-    def output(self) -> str:
-        return self.spec.job.output
-
-    @property
-    def names(self) -> RunNames:
-        return RunNames(int(self.spec.run_id))
+from workers.store import PATIENCE, Patience, ask, entry_at, folders
 
 
 def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE) -> Run:
     """The newest run of just this job, finished or not; else, or with `new_run`, a fresh claim.
 
-    A fresh claim looks into INPUT first, so that nothing is written for one that holds no image,
-    and probes an OUTPUT without runs. Raises UsageError for these, for an OUTPUT that may not be
-    written, and for an unfinished run of this job under other SEMANTICS or another schema. Runs of
-    other jobs, and finished ones of other versions of this job, are history and not looked into.
+    A fresh claim looks into INPUT first, so that nothing is written for one that holds no image, at
+    the run that is to be replayed, and probes an OUTPUT without runs. Raises UsageError for these,
+    for an OUTPUT that may not be written, and for an unfinished run of this job under other
+    SEMANTICS or another schema. Runs of other jobs, and finished ones of other versions of this
+    job, are history and not looked into.
     """
     ordinals = _ordinals(job.output, patience)
     if not new_run:
@@ -46,25 +32,13 @@ def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE)
             run = _run_of(job, ordinal, patience)
             if run is not None:
                 return run
-    check_input(job.input, job.output)
+    if job.replay_of:
+        replayed_run(job, patience)
+    check_input(job, patience)
     if not ordinals:
         probe(job.output)
     # a folder without spec.json may be a claim under way: the newest ordinal is tried again
     return _claim(job, max(ordinals, default=1), new_run, patience)
-
-
-def read_spec(output: str, ordinal: int, patience: Patience = PATIENCE) -> RunSpec | None:
-    """`spec.json` of the run, or None: nobody claimed it. Raises UsageError, StoreError."""
-    place = join(output, RunNames(ordinal).spec)
-    data = _fetch_spec(place, patience)
-    return None if data is None else RunSpec.from_json(data, place)
-
-
-def _fetch_spec(place: str, patience: Patience) -> bytes | None:
-    try:
-        return ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
-    except FileNotFoundError:
-        return None
 
 
 def _ordinals(output: str, patience: Patience) -> list[int]:
@@ -76,7 +50,7 @@ def _run_of(job: JobSpec, ordinal: int, patience: Patience) -> Run | None:
     """The run, if it is of this job."""
     names = RunNames(ordinal)
     place = join(job.output, names.spec)
-    data = _fetch_spec(place, patience)
+    data = find_document(job.output, names.spec, patience)
     if data is None:
         return None
     claim = ClaimNames.from_json(data, place)

@@ -1,9 +1,10 @@
-"""How many images a part holds."""
+"""How many images a part holds, and which shard each row of the sorted listing falls into."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from dataclasses import dataclass
 
-from schemas.image import ImageRef, Shard
+import numpy as np
+import numpy.typing as npt
+
 from schemas.outcome import UsageError
 
 SHARD_IMAGES = {
@@ -22,8 +23,38 @@ SMALL_SHARDS = 4
 """So many shards at the start are small ones: they show early that all is well."""
 
 
-def shard_sizes(total: int, asked: int | None, image_size: int, device: str) -> tuple[int, int]:
-    """Images of each of the first SMALL_SHARDS shards, and of each later one.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Shards of rows in a row: the first SMALL_SHARDS hold `small` each, the later ones `full`.
+
+    The last one holds what is left. `schemas.run.Plan.images_of` is the same arithmetic.
+    """
+
+    small: int
+    full: int
+
+    def rows_before(self, shard: int) -> int:
+        """How many rows lie in the shards before `shard`, in a listing that is long enough."""
+        small = min(shard, SMALL_SHARDS)
+        return small * self.small + (shard - small) * self.full
+
+    def shards_for(self, rows: int) -> int:
+        """The fewest shards from the first on that hold `rows` rows."""
+        later = rows - SMALL_SHARDS * self.small
+        if later <= 0:
+            return -(-rows // self.small)
+        return SMALL_SHARDS - (-later // self.full)
+
+    def shards_of(self, first: int, rows: int) -> npt.NDArray[np.int32]:
+        """The shard of each of `rows` rows, of which the first is row `first`."""
+        row = np.arange(first, first + rows, dtype=np.int64)
+        later = row - SMALL_SHARDS * self.small
+        shard = np.where(later < 0, row // self.small, SMALL_SHARDS + later // self.full)
+        return shard.astype(np.int32)
+
+
+def cut_for(total: int, asked: int | None, image_size: int, device: str) -> Cut:
+    """The cut of `total` images.
 
     What was `asked` for is taken as it is. By default a shard is at most an eighth of the whole,
     and less where the model is large, which the `image_size` that it looks at tells.
@@ -31,17 +62,8 @@ def shard_sizes(total: int, asked: int | None, image_size: int, device: str) -> 
     if asked is not None:
         if asked < 1:
             raise UsageError(f"--shard-images {asked}: at least 1")
-        return asked, asked
+        return Cut(asked, asked)
     model = "small" if image_size < RELEASED_IMAGE_SIZE else "released"
     full = SHARD_IMAGES[model, "cpu" if device == "cpu" else "cuda"]
     full = max(1, min(full, total // LEAST_SHARDS))
-    return max(1, full // SMALL_SHARDS), full
-
-
-def cut(images: Iterable[ImageRef], small: int, full: int) -> Iterator[Shard]:
-    """`images`, in their order, as shards numbered from 0."""
-    remaining = iter(images)
-    index = 0
-    while group := tuple(islice(remaining, small if index < SMALL_SHARDS else full)):
-        yield Shard(index, group)
-        index += 1
+    return Cut(max(1, full // SMALL_SHARDS), full)

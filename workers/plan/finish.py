@@ -1,14 +1,15 @@
 """The last word of a run: counts that add up, and the digest of every part."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from schemas.outcome import ForeignPartError, RunFolderError
 from schemas.run import PartRecord, Plan, Result, ResultPart
 from schemas.uri import join
-from workers.plan.claim import Run
+from workers.plan.documents import Run
+from workers.plan.threads import in_order
 from workers.sink import commit, committed, read_part
-from workers.store import PATIENCE, Patience, ask, fetch
+from workers.store import PATIENCE, Patience
 
 
 def finish(
@@ -22,47 +23,48 @@ def finish(
     """
     run_id = run.spec.run_id
     found = committed(run.output, run_id, patience)
-    missing = set(range(plan.shards)) - found
-    if missing:
-        raise RunFolderError(f"run {run_id}: {len(missing):,} of {plan.shards:,} shards are owed")
+    owed = sum(shard not in found for shard in range(plan.shards))
+    if owed:
+        raise RunFolderError(f"run {run_id}: {owed:,} of {plan.shards:,} shards are owed")
     if len(found) > plan.shards:
         raise ForeignPartError(f"run {run_id}: part {max(found)} is none of the plan's")
-    records = [
-        known.get(shard) or read_part(run.output, run_id, plan.digest, shard, patience)
-        for shard in range(plan.shards)
-    ]
-    stored = commit(run.output, run.names.result, _result(plan, records).to_json(), patience)
+    result = _result(plan, _records(run, plan, known, patience))
+    stored = commit(run.output, run.names.result, result.to_json(), patience)
     return Result.from_json(stored, join(run.output, run.names.result))
 
 
-def read_result(run: Run, patience: Patience = PATIENCE) -> Result:
-    """`result.json` of a finished run. Raises RunFolderError where there is none, StoreError."""
-    place = join(run.output, run.names.result)
-    try:
-        data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{place} is missing") from error
-    return Result.from_json(data, place)
+def _records(
+    run: Run, plan: Plan, known: Mapping[int, PartRecord], patience: Patience
+) -> Iterator[PartRecord]:
+    """The part of each shard, in their order."""
+
+    def read(shard: int) -> PartRecord:
+        return read_part(run.output, run.spec.run_id, plan.digest, shard, patience)
+
+    others = in_order(read, (shard for shard in range(plan.shards) if shard not in known))
+    for shard in range(plan.shards):
+        yield known[shard] if shard in known else next(others)
 
 
-def _result(plan: Plan, records: list[PartRecord]) -> Result:
-    footers = [record.footer for record in records]
+def _result(plan: Plan, records: Iterator[PartRecord]) -> Result:
+    parts: list[ResultPart] = []
     failed_by_code: Counter[str] = Counter()
-    for footer in footers:
+    for record in records:
+        footer = record.footer
+        parts.append(ResultPart(record.name, record.sha256, footer.labelled, footer.failed))
         failed_by_code.update(footer.failed_by_code)
-    items = sum(footer.items for footer in footers)
-    if items != plan.items:
-        raise RunFolderError(f"run {plan.run_id}: {items:,} rows for {plan.items:,} items")
+    labelled, failed = sum(part.labelled for part in parts), sum(part.failed for part in parts)
+    if labelled + failed != plan.items:
+        raise RunFolderError(
+            f"run {plan.run_id}: {labelled + failed:,} rows for {plan.items:,} items"
+        )
     return Result(
         run_id=plan.run_id,
         plan_digest=plan.digest,
-        items=items,
-        labelled=sum(footer.labelled for footer in footers),
-        failed=sum(footer.failed for footer in footers),
+        items=labelled + failed,
+        labelled=labelled,
+        failed=failed,
         failed_by_code=dict(failed_by_code),
         skipped=plan.skipped,
-        parts=tuple(
-            ResultPart(record.name, record.sha256, record.footer.labelled, record.footer.failed)
-            for record in records
-        ),
+        parts=tuple(parts),
     )

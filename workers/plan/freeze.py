@@ -1,18 +1,33 @@
 """List, sort, cut, freeze: the plan is made once, and plan.json alone makes it."""
 
 from collections import Counter
+from enum import StrEnum
 from uuid import uuid4
 
-from schemas.image import ImageRef
+from schemas.job import JobSpec
 from schemas.outcome import UsageError
-from schemas.run import Plan
+from schemas.rows import row_schema
+from schemas.run import Plan, PlanPage
 from schemas.uri import join
-from workers.plan.claim import Run
-from workers.plan.cut import SMALL_SHARDS, cut, shard_sizes
-from workers.plan.pages import encode_page, group_pages
+from workers.plan.cut import SMALL_SHARDS, Cut, cut_for
+from workers.plan.documents import Run, read_plan
+from workers.plan.listing import Listing, open_listing
+from workers.plan.pages import cut_pages, encode_page
+from workers.plan.replay import failed_ids, nothing_failed, replayed_run
 from workers.sink import commit
 from workers.source import list_images, no_images
-from workers.store import PATIENCE, Patience, ask, fetch
+from workers.store import PATIENCE, Patience
+
+
+class PlanRule(StrEnum):
+    """Why something is in no shard, beside the rules of `workers.source`."""
+
+    LISTED_AGAIN = "listed_again"
+    """The listing told of an item more than once; the last word counts."""
+    NOT_REPLAYED = "not_replayed"
+    """It did not fail in the run that is replayed, or not for one of the reasons."""
+    GONE_SINCE_RUN = "gone_since_run"
+    """It failed in that run, and INPUT lists it no more."""
 
 
 def freeze(
@@ -26,55 +41,76 @@ def freeze(
 
     Of drivers that plan at the same time one wins, and all go on with its plan. `shard_images`,
     `device` and `batch_size` matter to a new plan only, and stand in it for those who go on with
-    it. Raises UsageError for an INPUT without images, StoreError.
+    it. Raises UsageError for an INPUT without images and a replay of nothing, StoreError also where
+    the temporary folder is full.
     """
     plan = read_plan(run, patience)
     if plan is not None:
         return plan
-    images, skipped = _listing(run)
-    small, full = shard_sizes(
-        len(images), shard_images, run.spec.job.preprocessing.image_size, device
-    )
-    attempt = uuid4().hex
-    pages = []
-    for index, shards in enumerate(group_pages(cut(images, small, full))):
-        page, data = encode_page(run.names.page(attempt, index), shards)
-        commit(run.output, page.name, data, patience)
-        pages.append(page)
+    job = run.spec.job
+    with open_listing() as listing:
+        items, skipped = _list(job, listing, patience)
+        columns = listing.columns()
+        row_schema(job.task, columns)  # refuses names that rows cannot have
+        cut = cut_for(items, shard_images, job.preprocessing.image_size, device)
+        attempt = uuid4().hex
+        pages = _write_pages(run, listing, cut, attempt, patience)
+    if sum(page.items for page in pages) != items:
+        raise AssertionError(f"{items} items were listed and others are planned")
     plan = Plan(
         run_id=run.spec.run_id,
         attempt=attempt,
-        pages=tuple(pages),
-        items=len(images),
+        pages=pages,
+        items=items,
         shards=sum(page.shards for page in pages),
         small_shards=SMALL_SHARDS,
-        small_shard_images=small,
-        shard_images=full,
+        small_shard_images=cut.small,
+        shard_images=cut.full,
         device=device,
         batch_size=batch_size,
         skipped=dict(skipped),
+        columns=columns,
     )
     stored = commit(run.output, run.names.plan, plan.to_json(), patience)
     return Plan.from_json(stored, join(run.output, run.names.plan))
 
 
-def read_plan(run: Run, patience: Patience = PATIENCE) -> Plan | None:
-    """`plan.json`, or None: not planned yet. Raises UsageError, StoreError."""
-    place = join(run.output, run.names.plan)
-    try:
-        data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
-    except FileNotFoundError:
-        return None
-    return Plan.from_json(data, place)
-
-
-def _listing(run: Run) -> tuple[list[ImageRef], Counter[str]]:
-    """The items in the order of their ids, and the skipped objects by rule."""
-    images: list[ImageRef] = []
+def _list(job: JobSpec, listing: Listing, patience: Patience) -> tuple[int, Counter[str]]:
+    """Fill `listing`: how many items are to be planned, and what else there is by rule."""
+    failed = _choose_failed(job, listing, patience) if job.replay_of else None
     skipped: Counter[str] = Counter()
-    for page in list_images(run.spec.job.input, run.output):
-        images += page.images
+    for page in list_images(job, patience):
+        listing.add(page.images)
         skipped += page.skipped
-    if not images:
-        raise UsageError(no_images(run.spec.job.input, skipped))
-    return sorted(images, key=lambda image: image.item_id), skipped
+    tally = listing.tally()
+    if not tally.items:
+        raise UsageError(no_images(job.input, skipped))
+    if not tally.chosen:
+        raise UsageError(
+            f"of the {failed:,} images that failed in run {job.replay_of} none is in {job.input} "
+            "any more: there is nothing to replay"
+        )
+    skipped[PlanRule.LISTED_AGAIN] = tally.listed - tally.items
+    skipped[PlanRule.NOT_REPLAYED] = tally.items - tally.chosen
+    skipped[PlanRule.GONE_SINCE_RUN] = 0 if failed is None else failed - tally.chosen
+    return tally.chosen, +skipped
+
+
+def _choose_failed(job: JobSpec, listing: Listing, patience: Patience) -> int:
+    """Plan only what failed in the run that `job` replays; how many that are."""
+    earlier = replayed_run(job, patience)
+    failed = listing.choose(failed_ids(earlier, job.replay_codes, patience))
+    if not failed:
+        raise UsageError(nothing_failed(job))
+    return failed
+
+
+def _write_pages(
+    run: Run, listing: Listing, cut: Cut, attempt: str, patience: Patience
+) -> tuple[PlanPage, ...]:
+    pages = []
+    for index, table in enumerate(cut_pages(listing.in_order(), cut)):
+        page, data = encode_page(run.names.page(attempt, index), table)
+        commit(run.output, page.name, data, patience)
+        pages.append(page)
+    return tuple(pages)

@@ -7,9 +7,9 @@ from schemas.image import Shard
 from schemas.outcome import DamagedPlanError
 from schemas.run import Plan, PlanPage
 from schemas.uri import join
-from workers.plan.claim import Run
+from workers.plan.documents import Run, find_document
 from workers.plan.pages import decode_page
-from workers.store import PATIENCE, Patience, ask, fetch
+from workers.store import PATIENCE, Patience
 
 
 def load_shards(
@@ -22,19 +22,15 @@ def load_shards(
     """
     for page in plan.pages:
         indexes = range(page.first_shard, page.first_shard + page.shards)
-        if all(index in skip for index in indexes):
-            continue
-        for shard in decode_page(_read(run.output, page, patience)):
-            if shard.index not in skip:
-                yield shard
+        if not all(index in skip for index in indexes):
+            yield from decode_page(_read(run.output, page, patience), skip)
 
 
 def _read(output: str, page: PlanPage, patience: Patience) -> bytes:
     place = join(output, page.name)
-    try:
-        data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
-    except FileNotFoundError as error:
-        raise DamagedPlanError(f"{place}, a page of the plan, is missing") from error
+    data = find_document(output, page.name, patience)
+    if data is None:
+        raise DamagedPlanError(f"{place}, a page of the plan, is missing")
     if hashlib.sha256(data).hexdigest() != page.sha256:
         raise DamagedPlanError(f"{place}, a page of the plan, was altered")
     return data

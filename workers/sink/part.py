@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 
 from schemas.image import Shard
 from schemas.outcome import ForeignPartError, RunFolderError, Status
-from schemas.rows import row_schema
+from schemas.rows import PassedColumn, row_schema
 from schemas.run import PART_KEY, PartFooter, PartRecord, RunNames, shard_of
 from schemas.uri import join
 from workers.sink.create import commit
-from workers.store import PATIENCE, Patience, ask, fetch, list_pages
+from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, fetch, list_pages
 
 
 def commit_part(
@@ -25,13 +25,15 @@ def commit_part(
     rows: Sequence[Mapping[str, Any]],
     task: str,
     attempt: str,
+    passed: Sequence[PassedColumn] = (),
     patience: Patience = PATIENCE,
 ) -> PartRecord:
     """Write `rows`, one for each image of `shard` and in its order, as the shard's part.
 
-    `attempt` is random. Returns what the name holds from now on: this part, or the one with which
-    a twin at the same shard of the same plan was faster. Raises ForeignPartError where the name is
-    taken by anything else, StoreError, and UsageError where OUTPUT may not be written.
+    `attempt` is random, `passed` the plan's columns. Returns what the name holds from now on: this
+    part, or the one with which a twin at the same shard of the same plan was faster. Raises
+    ForeignPartError where the name is taken by anything else, StoreError, and UsageError where
+    OUTPUT may not be written.
     """
     if [row["item_id"] for row in rows] != [image.item_id for image in shard.images]:
         raise AssertionError(f"shard {shard.index}: not one row for each item, in its order")
@@ -46,14 +48,20 @@ def commit_part(
         failed_by_code={str(code): count for code, count in failed.items()},
     )
     name = RunNames(int(run_id)).part(shard.index)
-    record = _record(output, name, commit(output, name, encode_part(rows, task, footer), patience))
+    data = encode_part(rows, task, footer, passed)
+    record = _record(output, name, commit(output, name, data, patience))
     _require_ours(record, run_id, plan_digest, shard.index)
     return record
 
 
-def encode_part(rows: Sequence[Mapping[str, Any]], task: str, footer: PartFooter) -> bytes:
-    """`rows` as a Parquet file of `task`'s schema that carries `footer`."""
-    schema = row_schema(task)
+def encode_part(
+    rows: Sequence[Mapping[str, Any]],
+    task: str,
+    footer: PartFooter,
+    passed: Sequence[PassedColumn] = (),
+) -> bytes:
+    """`rows` as a Parquet file of `row_schema(task, passed)` that carries `footer`."""
+    schema = row_schema(task, passed)
     for row in rows:
         if row.keys() != set(schema.names):
             raise AssertionError(f"columns {sorted(row.keys() ^ set(schema.names))} do not fit")
@@ -74,22 +82,30 @@ def committed(output: str, run_id: str, patience: Patience = PATIENCE) -> set[in
     """
     names = RunNames(int(run_id))
     folder = join(output, names.labels) + "/"
-
-    def request(seconds: float) -> set[int]:
-        uris = {entry.uri for page in list_pages(folder) for entry in page}
-        shards = {shard for uri in uris if (shard := shard_of(uri)) is not None}
-        return {shard for shard in shards if join(output, names.part(shard)) in uris}
-
+    found = set()  # numbers alone: there may be millions
     try:
-        return ask(folder, request, patience, "listed")
+        with client_errors_as_ours(folder, "listed"):
+            for page in list_pages(folder, patience):
+                for entry in page:
+                    shard = shard_of(entry.uri)
+                    if shard is not None and entry.uri == join(output, names.part(shard)):
+                        found.add(shard)
     except FileNotFoundError:
         return set()
+    return found
 
 
 def read_part(
     output: str, run_id: str, plan_digest: str, shard: int, patience: Patience = PATIENCE
 ) -> PartRecord:
-    """The committed part of `shard`, read whole.
+    """What there is to know of the committed part of `shard`. Raises as `fetch_part`."""
+    return fetch_part(output, run_id, plan_digest, shard, patience)[0]
+
+
+def fetch_part(
+    output: str, run_id: str, plan_digest: str, shard: int, patience: Patience = PATIENCE
+) -> tuple[PartRecord, bytes]:
+    """The committed part of `shard`, and its bytes.
 
     Raises ForeignPartError where it is not of this plan, RunFolderError where it is gone,
     UsageError where it may not be read, StoreError.
@@ -102,7 +118,7 @@ def read_part(
         raise RunFolderError(f"{place} was there and is gone") from error
     record = _record(output, name, data)
     _require_ours(record, run_id, plan_digest, shard)
-    return record
+    return record, data
 
 
 def footer_of(data: bytes, place: str) -> PartFooter:

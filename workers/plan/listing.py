@@ -1,0 +1,184 @@
+"""What INPUT was found to hold, sorted outside memory: a DuckDB database in a temporary folder."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.image import ImageRef
+from schemas.outcome import StoreError
+from schemas.passed import PassedTypes
+from schemas.rows import PassedColumn
+from workers.plan.pages import ITEM_SCHEMA, items_table
+
+MEMORY = "256MB"
+"""What DuckDB may take; the rest goes to the temporary folder."""
+
+THREADS = 2
+BLOCK_IMAGES = 61_440
+"""So many at once go to the database."""
+
+BLOCK_BYTES = 32 << 20
+"""Or fewer, with so many characters of columns."""
+
+BATCH_ROWS = 10_240
+
+_LISTED = ITEM_SCHEMA.append(pa.field("turn", pa.int64(), nullable=False))
+_CHOSEN = pa.schema([pa.field("item_id", pa.string(), nullable=False)])
+_FAULTS = (duckdb.OperationalError, duckdb.FatalException, pa.ArrowException, OSError)
+"""What a full disk comes as; pyarrow passes on what DuckDB says of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How much a listing holds."""
+
+    listed: int
+    items: int
+    """Of different ids."""
+    chosen: int
+    """Of these, how many are given back."""
+
+
+@contextmanager
+def open_listing() -> Iterator["Listing"]:
+    """An empty listing, in a temporary folder that is gone afterwards.
+
+    Raises StoreError where there is no such folder, or it cannot be written.
+    """
+    with _faults_told("TMPDIR"):
+        temporary = tempfile.TemporaryDirectory(prefix="plan-", ignore_cleanup_errors=True)
+    with temporary as folder, closing(Listing(folder)) as listing:
+        yield listing
+
+
+class Listing:
+    """The items of INPUT, put in as they are listed and given back in the order of their ids.
+
+    The order is that of the ids' UTF-8, which is Python's. Of an item that was listed again the
+    last word counts. Raises StoreError where its folder is full.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """In `folder`, which is there; `open_listing` makes one."""
+        self._folder = folder
+        self._types = PassedTypes()
+        self._block: list[ImageRef] = []
+        self._block_bytes = 0
+        self._listed = 0
+        self._all = True
+        with self._asking():
+            self._database = duckdb.connect(
+                f"{folder}/listing.duckdb",
+                config={
+                    "memory_limit": MEMORY,
+                    "threads": THREADS,
+                    "temp_directory": folder,
+                    "preserve_insertion_order": False,
+                },
+            )
+            for name, schema in (("listed", _LISTED), ("chosen", _CHOSEN)):
+                self._database.from_arrow(schema.empty_table()).create(name)
+
+    def close(self) -> None:
+        """Let go of the folder's files."""
+        with suppress(duckdb.Error):  # a full disk, of which has been told
+            self._database.close()
+
+    def add(self, images: Sequence[ImageRef]) -> None:
+        """Put items in. Raises UsageError where the names of their columns do not end."""
+        for image in images:
+            if image.columns:
+                self._types.look_at(image.columns)
+                self._block_bytes += len(image.columns)
+        self._block += images
+        if len(self._block) >= BLOCK_IMAGES or self._block_bytes >= BLOCK_BYTES:
+            self._flush()
+
+    def choose(self, ids: Iterable[pa.Array]) -> int:
+        """From now on only items of these ids, each of which is said once; how many they are."""
+        self._all = False
+        count = 0
+        for block in ids:
+            self._insert("chosen", pa.table([block], schema=_CHOSEN))
+            count += len(block)
+        return count
+
+    def columns(self) -> tuple[PassedColumn, ...]:
+        """What the items have beside their images."""
+        return self._types.columns()
+
+    def tally(self) -> Tally:
+        """How much there is."""
+        self._flush()
+        items = self._count("FROM listed")
+        chosen = items if self._all else self._count(f"FROM listed {self._condition()}")
+        return Tally(self._listed, items, chosen)
+
+    def in_order(self) -> Iterator[pa.Table]:
+        """The chosen items, in tables of ITEM_SCHEMA."""
+        self._flush()
+        query = (
+            f"SELECT * EXCLUDE (turn) FROM listed {self._condition()} ORDER BY item_id, turn DESC"
+        )
+        last = None
+        with self._asking():
+            batches = iter(self._database.sql(query).to_arrow_reader(BATCH_ROWS))
+        while True:
+            with self._asking():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            table = pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
+            yield _without_repeats(table, last)
+            last = table["item_id"][-1]
+
+    def _flush(self) -> None:
+        if not self._block:
+            return
+        turns = np.arange(self._listed, self._listed + len(self._block))
+        table = items_table(self._block).append_column(_LISTED.field("turn"), [turns])
+        self._listed += len(self._block)
+        self._block, self._block_bytes = [], 0
+        self._insert("listed", table)
+
+    def _insert(self, name: str, rows: pa.Table) -> None:
+        with self._asking():
+            self._database.from_arrow(rows).insert_into(name)
+
+    def _count(self, rows: str) -> int:
+        with self._asking():
+            query = f"SELECT count(DISTINCT item_id) {rows}"
+            ((count,),) = self._database.execute(query).fetchall()
+        return int(count)
+
+    def _condition(self) -> str:
+        return "" if self._all else "WHERE item_id IN (FROM chosen)"
+
+    def _asking(self) -> AbstractContextManager[None]:
+        return _faults_told(self._folder)
+
+
+def _without_repeats(items: pa.Table, last: pa.Scalar | None) -> pa.Table:
+    """Sorted `items`, the first of each id alone, and none whose id is `last`."""
+    ids = items["item_id"].combine_chunks()
+    fresh = np.ones(len(ids), dtype=bool)
+    fresh[0] = last is None or ids[0] != last
+    fresh[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+    return items if fresh.all() else items.filter(pa.array(fresh))
+
+
+@contextmanager
+def _faults_told(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except _FAULTS as error:
+        raise StoreError(
+            f"{folder}: the listing cannot be sorted there: {str(error).splitlines()[0]}; "
+            "free some space, or let TMPDIR name a folder that has more"
+        ) from error
