@@ -14,8 +14,9 @@ from uuid import uuid4
 from schemas.image import ImageRef, Shard
 from schemas.outcome import StoreError
 from schemas.run import PartRecord
-from tests.runs import rows
-from workers.messages import Assignment, BatchBegun, Committed
+from tests.runs import row
+from workers.batches import batches
+from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Settled
 from workers.sink import commit_part
 
 
@@ -25,26 +26,34 @@ class FakeReplica:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
 
-    def process(self, shard: Shard, careful: bool) -> Iterator[BatchBegun | Committed]:
-        size = self.assignment.batch_size
-        for first in range(0, len(shard), size):
-            batch = shard.images[first : first + size]
-            yield BatchBegun(first, len(batch))
-            for image in batch:
-                self.look_at(image)
-        yield Committed(self.commit(shard))
+    def process(self, shard: Shard, caution: Caution | None) -> Iterator[Message]:
+        seen = 0
+        for positions in batches(len(shard), self.assignment.batch_size, caution):
+            yield BatchBegun(positions, seen)
+            seen += len(positions)
+            for position in positions:
+                self.look_at(shard.images[position])
+        yield Committed(self.commit(shard, caution or Caution()))
+
+    def settle(self) -> Iterator[Message]:
+        yield Settled()
 
     def look_at(self, image: ImageRef) -> None:
         """Nothing."""
 
-    def commit(self, shard: Shard) -> PartRecord:
-        given = self.assignment
+    def commit(self, shard: Shard, caution: Caution) -> PartRecord:
+        given, condemned = self.assignment, dict(caution.condemned)
+        rows = [
+            row(image, given.run_id, failure.error_code if failure else None)
+            for position, image in enumerate(shard.images)
+            for failure in [condemned.get(position)]
+        ]
         return commit_part(
             given.job.output,
             given.run_id,
             given.plan_digest,
             shard,
-            rows(shard, given.run_id),
+            rows,
             given.job.task,
             attempt=uuid4().hex,
         )
@@ -68,7 +77,7 @@ def image_lives(image: Path) -> Path:
 class NoStoreReplica(FakeReplica):
     """Its store is down."""
 
-    def commit(self, shard: Shard) -> PartRecord:
+    def commit(self, shard: Shard, caution: Caution) -> PartRecord:
         raise StoreError("the store did not answer")
 
 

@@ -29,7 +29,10 @@ from tests.replicas import (
     does_not_load,
     image_lives,
 )
-from workers.driver import Finished, Load, _shares, _start, load_replica, run
+from workers.cluster import Load
+from workers.cluster.connection import _start
+from workers.cluster.resources import _shares
+from workers.driver import Finished, load_replica, run
 from workers.request import Options, Request
 
 
@@ -113,34 +116,27 @@ def test_a_shard_that_killed_its_replica_is_run_again(
     label: Label, images: list[Path], tmp_path: Path
 ) -> None:
     """Replicas that die are replaced, and what they had is labelled by others, once each."""
-    for image in (images[4], images[20]):
+    for image in (images[4], images[19]):
         image_lives(image).write_text("2")
     finished, said = label(DeadlyReplica)
     assert finished.result.labelled == 24
     assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
-    died = [line for line in said if "a replica died in shard" in line]
+    died = [line for line in said if "a replica was lost in shard" in line]
     assert sorted(line.partition(",")[0][-1] for line in died) == ["1", "1", "6", "6"]
     assert all("process has died" in line for line in died)
 
 
-def test_a_shard_that_kills_every_replica_stops_the_run(
+def test_an_image_that_kills_every_replica_is_a_failed_row(
     label: Label, images: list[Path], tmp_path: Path
 ) -> None:
-    """The third crash ends the run and names the images; the same command goes on from there."""
-    image_lives(images[7]).write_text("3")
-    with pytest.raises(ReplicaError) as stop:
-        label(DeadlyReplica)
-    assert stop.value.exit_code == ExitCode.FAILED
-    assert (
-        f"shard 2 crashed its replica 3 times while it looked at {images[6]} … {images[7]}"
-        in str(stop.value)
-    )
-    assert image_lives(images[7]).read_text() == "0"
-    assert not (tmp_path / "out" / "runs" / "00000001" / "result.json").exists()
-    finished, _ = label(DeadlyReplica)
-    assert finished.run.spec.run_id == "00000001"
-    assert finished.result.labelled == 24
+    """Within log2(batch) + 3 replicas; all others are labelled, those beside it included."""
+    image_lives(images[7]).write_text("99")
+    finished, said = label(DeadlyReplica, batch_size=3)
+    assert (finished.result.labelled, finished.result.failed) == (23, 1)
+    assert finished.result.failed_by_code == {"replica_crashed": 1}
     assert sorted(rows_of(tmp_path / "out")) == [str(path) for path in images]
+    assert int(image_lives(images[7]).read_text()) >= 99 - 4  # the fifth start is the last
+    assert all("shard 2" in line for line in said if "was lost" in line)
 
 
 def test_replicas_that_do_not_start_stop_the_run(label: Label) -> None:

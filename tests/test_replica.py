@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
@@ -15,18 +15,27 @@ from PIL import Image
 
 from schemas.image import ImageRef, Shard
 from schemas.job import JobSpec
-from schemas.outcome import CheckpointError, ForeignPartError, PromptError, UsageError
-from schemas.rows import row_schema
+from schemas.outcome import (
+    CheckpointError,
+    ErrorCode,
+    Failure,
+    ForbiddenError,
+    ForeignPartError,
+    PromptError,
+    StoreOutageError,
+    UsageError,
+)
+from schemas.rows import PassedColumn, row_schema
 from schemas.run import RunNames, RunSpec
 from schemas.version import code_version
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_broken, write_pictures
-from workers.ahead import in_order
-from workers.messages import Assignment, BatchBegun, Committed
+from workers.messages import Assignment, BatchBegun, Caution, Committed, Settled, Withheld
 from workers.replica import Replica
 from workers.request import Request
 from workers.sink import commit
-from workers.source import list_images
+from workers.source import Reader, list_images
+from workers.store import Patience
 
 PLAN = "0" * 64
 
@@ -54,17 +63,34 @@ def replica_for(
     """A replica of the run that "me" claimed."""
     spec = RunSpec("00000001", job, "me", code_version(), datetime.now(UTC).isoformat())
     commit(job.output, RunNames(1).spec, spec.to_json())
-    model = str(checkpoint)
-    return Replica(Assignment(job, "00000001", PLAN, model, "cpu", batch_size, threads, claimant))
+    return Replica(assignment_of(job, checkpoint, batch_size, threads, claimant))
+
+
+def assignment_of(
+    job: JobSpec, checkpoint: Path, batch_size: int = 4, threads: int = 1, claimant: str = "me"
+) -> Assignment:
+    return Assignment(
+        job=job,
+        run_id="00000001",
+        plan_digest=PLAN,
+        columns=(),
+        model=str(checkpoint),
+        device="cpu",
+        batch_size=batch_size,
+        threads=threads,
+        item_seconds=60,
+        news_seconds=0,
+        claimant=claimant,
+    )
 
 
 def shard_of(job: JobSpec, index: int = 0) -> Shard:
-    listed = [image for page in list_images(job.input, job.output) for image in page.images]
+    listed = [image for page in list_images(job) for image in page.images]
     return Shard(index, tuple(sorted(listed, key=lambda image: image.item_id)))
 
 
-def outcome_of(replica: Replica, shard: Shard, careful: bool = False) -> Committed:
-    *_, outcome = replica.process(shard, careful)
+def outcome_of(replica: Replica, shard: Shard, caution: Caution | None = None) -> Committed:
+    *_, outcome = replica.process(shard, caution)
     assert isinstance(outcome, Committed)
     return outcome
 
@@ -150,25 +176,192 @@ def test_labels_do_not_depend_on_what_else_fails(images: Path, checkpoint: Path)
             assert row["caption"] == other["caption"]
 
 
-@pytest.mark.parametrize("careful", [False, True])
+@pytest.mark.parametrize(
+    "caution", [None, Caution(), Caution(suspects=(4, 5, 6, 7)), Caution(suspects=(9,))]
+)
 def test_each_batch_is_announced_before_it_is_looked_at(
-    images: Path, checkpoint: Path, careful: bool, monkeypatch: pytest.MonkeyPatch
+    images: Path, checkpoint: Path, caution: Caution | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches come in order and cover the shard; careful, nothing is read before."""
-    write_pictures(images, 10)
+    """Batches cover the shard, in order but for suspects; cautious, nothing is read before."""
+    paths = write_pictures(images, 10)
+    read: list[ImageRef] = []
+    read_one = Reader.read
+    monkeypatch.setattr(
+        Reader, "read", lambda self, ref: (read.append(ref), read_one(self, ref))[1]
+    )
     job = job_for(images, checkpoint)
     replica, shard = replica_for(job, checkpoint), shard_of(job)
-    read: list[ImageRef] = []
-    look_at = replica._look_at
-    monkeypatch.setattr(replica, "_look_at", lambda ref: (read.append(ref), look_at(ref))[1])
-    announced = 0
-    for event in replica.process(shard, careful):
-        if isinstance(event, BatchBegun):
-            assert event.first == announced
-            if careful:
-                assert len(read) == announced
-            announced += event.count
-    assert announced == len(shard) == len(read)
+    announced: list[int] = []
+    for message in replica.process(shard, caution):
+        if isinstance(message, BatchBegun):
+            assert message.images_before == len(announced)
+            if caution:
+                assert len(read) == len(announced)
+            announced += message.positions
+        else:
+            assert isinstance(message, Committed)
+            assert [row["uri"] for row in rows_of(job, message)] == [str(path) for path in paths]
+    first = caution.suspects if caution else ()
+    assert announced == [*first, *(place for place in range(10) if place not in first)]
+    assert len(read) == len(shard)
+
+
+def test_a_condemned_image_is_not_looked_at(images: Path, checkpoint: Path) -> None:
+    """It is a failed row with the reason that it was condemned for; the others are labelled."""
+    paths = write_pictures(images, 6)
+    job = job_for(images, checkpoint)
+    shard = shard_of(job)
+    paths[2].unlink()
+    paths[3].unlink()
+    reason = Failure(ErrorCode.REPLICA_CRASHED, "the process that looked at it died: killed")
+    rows = rows_of(
+        job,
+        outcome_of(replica_for(job, checkpoint), shard, Caution(condemned=((2, reason),))),
+    )
+    codes = [row["error_code"] for row in rows]
+    assert codes == [None, None, "replica_crashed", "not_found", None, None]
+    assert rows[2]["error_message"] == reason.error_message
+    assert rows[2]["size_bytes"] == shard.images[2].size_bytes
+
+
+def test_news_of_an_ordinary_shard_is_not_repeated(images: Path, checkpoint: Path) -> None:
+    """Within `news_seconds` the driver hears of one batch; cautious, of each."""
+    write_pictures(images, 10)
+    job = job_for(images, checkpoint)
+    replica_for(job, checkpoint)
+    replica = Replica(replace(assignment_of(job, checkpoint), news_seconds=3600))
+    for caution, batches in ((None, 1), (Caution(), 3)):
+        messages = list(replica.process(shard_of(job), caution))
+        assert sum(isinstance(message, BatchBegun) for message in messages) == batches
+
+
+def test_an_image_that_never_ends_is_a_row_and_wears_its_replica_out(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread is left behind: the shard is committed whole, and the replica wants to go."""
+    paths = write_pictures(images, 10)
+    stuck, read_one = threading.Event(), Reader.read
+
+    def read(self: Reader, ref: ImageRef) -> bytes:
+        if ref.uri == str(paths[5]):
+            stuck.wait()
+        return read_one(self, ref)
+
+    monkeypatch.setattr(Reader, "read", read)
+    monkeypatch.setattr("workers.replica.PATIENCE", Patience(seconds=0))
+    job = job_for(images, checkpoint)
+    replica_for(job, checkpoint)
+    replica = Replica(replace(assignment_of(job, checkpoint), item_seconds=1))
+    try:
+        outcome = outcome_of(replica, shard_of(job))
+    finally:
+        stuck.set()
+    assert outcome.worn_out
+    rows = rows_of(job, outcome)
+    assert [row["error_code"] for row in rows] == [None] * 5 + ["timed_out"] + [None] * 4
+    assert "was not read and decoded within 1 s" in str(rows[5]["error_message"])
+
+
+def test_failures_that_may_be_the_stores_wait_for_one_that_succeeds(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard whose last images are refused is committed with the next one that ends well."""
+    write_pictures(images, 6)
+    refused: set[str] = set()
+    read_one = Reader.read
+
+    def read(self: Reader, ref: ImageRef) -> bytes:
+        if ref.item_id in refused:
+            raise ForbiddenError(f"{ref.uri}: no permission to read it")
+        return read_one(self, ref)
+
+    monkeypatch.setattr(Reader, "read", read)
+    job = job_for(images, checkpoint)
+    replica, whole = replica_for(job, checkpoint), shard_of(job)
+    refused.update(image.item_id for image in whole.images[:2])
+    labels = Path(job.output, "labels")
+    assert isinstance(list(replica.process(Shard(0, whole.images[:2])))[-1], Withheld)
+    assert isinstance(list(replica.process(Shard(1, whole.images[:1])))[-1], Withheld)
+    assert not labels.exists()
+    messages = list(replica.process(Shard(2, whole.images[2:])))
+    committed = [message for message in messages if isinstance(message, Committed)]
+    assert [message.part.footer.shard for message in committed] == [0, 1, 2]
+    assert isinstance(list(replica.process(Shard(3, whole.images[:1])))[-1], Withheld)
+    settled = list(replica.settle())
+    assert [type(message) for message in settled] == [Committed, Settled]
+    assert len(list(labels.rglob("*.parquet"))) == 4
+
+
+def test_an_outage_is_no_row(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that expire in the middle of a shard end the replica; nothing is committed."""
+    paths = write_pictures(images, 3)
+    read, read_one = 0, Reader.read
+
+    def expire(self: Reader, ref: ImageRef) -> bytes:
+        nonlocal read
+        read += 1
+        if read > 3:
+            raise ForbiddenError(f"{ref.uri}: the credentials have expired")
+        return read_one(self, ref)
+
+    monkeypatch.setattr(Reader, "read", expire)
+    job = job_for(images, checkpoint)
+    replica, images_once = replica_for(job, checkpoint), shard_of(job).images
+    with pytest.raises(StoreOutageError, match=r"200 images in a row .*credentials have expired"):
+        list(replica.process(Shard(0, images_once * 100)))
+    assert not Path(job.output, "labels").exists()
+    assert paths[0].exists()
+
+
+def test_forbidden_images_are_rows_while_others_can_be_read(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are: an image that was labelled before still can be."""
+    paths = write_pictures(images, 3)
+    read_one = Reader.read
+
+    def read(self: Reader, ref: ImageRef) -> bytes:
+        if ref.uri != str(paths[0]):
+            raise ForbiddenError(f"{ref.uri}: no permission to read it")
+        return read_one(self, ref)
+
+    monkeypatch.setattr(Reader, "read", read)
+    job = job_for(images, checkpoint)
+    first, *others = shard_of(job).images
+    replica = replica_for(job, checkpoint)
+    messages = list(replica.process(Shard(0, (first, *others * 250))))
+    assert isinstance(messages[-1], Withheld)  # 500 are 200 + 200 + 100, and these wait
+    committed, _ = replica.settle()
+    assert isinstance(committed, Committed)
+    assert committed.part.footer.failed_by_code == {"forbidden": 500}
+
+
+def test_what_was_known_when_it_was_planned_is_not_read(images: Path, checkpoint: Path) -> None:
+    """An item that came with its failure is a row with it."""
+    write_pictures(images, 2)
+    job = job_for(images, checkpoint)
+    good, other = shard_of(job).images
+    reason = Failure(ErrorCode.BAD_REFERENCE, "row 7 names no image")
+    bad = replace(other, failure=reason)
+    rows = rows_of(job, outcome_of(replica_for(job, checkpoint), Shard(0, (good, bad))))
+    assert [row["error_code"] for row in rows] == [None, "bad_reference"]
+    assert rows[1]["error_message"] == reason.error_message
+
+
+def test_columns_of_input_are_passed_on(images: Path, checkpoint: Path) -> None:
+    """With the plan's types and names, null where an item says nothing."""
+    write_pictures(images, 2)
+    job = job_for(images, checkpoint)
+    replica_for(job, checkpoint)
+    columns = (PassedColumn("text", "string"), PassedColumn("width", "int64"))
+    replica = Replica(replace(assignment_of(job, checkpoint), columns=columns))
+    one, other = shard_of(job).images
+    said = replace(one, columns='{"text":"hello","width":7}')
+    rows = rows_of(job, outcome_of(replica, Shard(0, (said, other))))
+    assert [(row["text"], row["input_width"]) for row in rows] == [("hello", 7), (None, None)]
+    assert rows[0]["width"] == 40
 
 
 class Picky:
@@ -279,7 +472,7 @@ def test_an_output_that_is_another_folder_here_is_refused(images: Path, checkpoi
         replica_for(job, checkpoint, claimant="another")
     Path(job.output, RunNames(1).spec).unlink()
     with pytest.raises(UsageError, match="does not hold this run"):
-        Replica(Assignment(job, "00000001", PLAN, str(checkpoint), "cpu", 4, 1, "me"))
+        Replica(assignment_of(job, checkpoint))
 
 
 @pytest.mark.parametrize("pattern", ["", "/*.png", "/**/pic*"])
@@ -305,24 +498,3 @@ def test_the_model_computes_with_as_many_threads_as_it_was_given(
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-
-
-def test_work_ahead_stays_within_its_window() -> None:
-    """At most `window` items are begun beyond the one that is asked for, and order is kept."""
-    lock, begun, taken = threading.Lock(), 0, 0
-
-    def work(item: int) -> int:
-        nonlocal begun
-        with lock:
-            begun += 1
-            assert begun - taken <= 3 + 1
-        return item * item
-
-    with ThreadPoolExecutor(4) as threads:
-        answers = in_order(work, range(50), threads, window=3)
-        assert begun == 0
-        for expected, answer in enumerate(answers):
-            assert answer == expected**2
-            with lock:
-                taken += 1
-    assert begun == 50

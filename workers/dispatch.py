@@ -32,7 +32,7 @@ CRASHES_IN_A_ROW = 20
 POLL_SECONDS = 0.5
 """How long to wait for news before looking at the clock and at signals again."""
 NEWS_A_SECOND = 50
-"""So many words of replicas on their way through a shard the driver hears, however many they are."""
+"""So many words of replicas on their way through a shard are heard, however many there are."""
 SECONDS_BETWEEN_WAITING = 60.0
 """Between two lines that say that no replica runs yet."""
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -264,7 +264,8 @@ class Dispatch:
         else:
             attempt = next(one for one in replica.kept_back if one.shard.index == index)
             replica.kept_back.remove(attempt)
-        self._crashes = 0
+        if part.footer.labelled:
+            self._crashes = 0
         if self._ledger.commit(attempt):
             self._parts[index] = part
             self._owed -= 1

@@ -25,6 +25,7 @@ from workers.cluster import (
     replicas_for,
 )
 from workers.dispatch import NEWS_A_SECOND, Dispatch, Terms
+from workers.heartbeat import Vitals, beating
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.model.description import portable
@@ -122,17 +123,24 @@ def _label(
         RayFleet(assignment, options.cpus_per_replica, gpus, load, say) as fleet,
         signals.counted() as stop_signals,
     ):
-        parts = Dispatch(
+        progress = Progress(plan.items, images_done, time.monotonic)
+        dispatch = Dispatch(
             fleet,
             Ledger(load_shards(this, plan, skip=done)),
             shards=plan.shards - len(done),
             wanted=wanted,
             terms=terms,
-            progress=Progress(plan.items, images_done, time.monotonic),
+            progress=progress,
             say=say,
             clock=time.monotonic,
             stop_signals=stop_signals,
-        ).run()
+        )
+
+        def vitals() -> Vitals:
+            return Vitals(dispatch.running, progress.images_seen, progress.images_per_second)
+
+        with beating(this.output, plan.run_id, vitals, say):
+            parts = dispatch.run()
     return finish(this, plan, parts)
 
 

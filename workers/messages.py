@@ -27,7 +27,7 @@ class Assignment:
     threads: int
     """Of torch, in the replica's process."""
     item_seconds: float
-    """What the model, and reading and decoding beyond the store's own patience, may take an image."""
+    """What the model may take an image, and its file beyond what the store is granted."""
     news_seconds: float
     """An ordinary replica tells no oftener where it is."""
     claimant: str
@@ -69,8 +69,8 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """The shard is looked at, and its last images failed for what may be the store's or the device's
-    fault. The replica commits it once it has seen an image succeed, or is told to settle.
+    """The shard is looked at, and its last images failed for what may be the store's or the
+    device's fault. It is committed once an image has succeeded, or when the replica is to settle.
     """
 
 

@@ -16,6 +16,8 @@ OUTAGES: dict[ErrorCode, type[OutageError]] = {
     ErrorCode.READ_FAILED: StoreOutageError,
     ErrorCode.OUT_OF_MEMORY: DeviceOutageError,
     ErrorCode.MODEL_FAILED: DeviceOutageError,
+    ErrorCode.REPLICA_CRASHED: DeviceOutageError,
+    ErrorCode.TIMED_OUT: DeviceOutageError,
 }
 """Failures that may be the infrastructure's."""
 

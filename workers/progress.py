@@ -34,6 +34,17 @@ class Progress:
         self._done += images
         self._failed += failed
 
+    @property
+    def images_seen(self) -> int:
+        """Committed, or looked at by a replica that lives."""
+        return self._done + sum(self._under_way.values())
+
+    @property
+    def images_per_second(self) -> float:
+        """Since this driver began."""
+        seconds = self._clock() - self._started
+        return (self.images_seen - self._done_before) / seconds if seconds > 0 else 0.0
+
     def line_if_due(self) -> str | None:
         """The line, if the last one is some seconds old."""
         now = self._clock()
@@ -44,9 +55,7 @@ class Progress:
 
     def line(self) -> str:
         """`120 of 4,000 images, 2 failed, 31.5 images/s, 2 min left`."""
-        seen = self._done + sum(self._under_way.values())
-        seconds = self._clock() - self._started
-        speed = (seen - self._done_before) / seconds if seconds > 0 else 0.0
+        seen, speed = self.images_seen, self.images_per_second
         left = f", {duration((self._total - seen) / speed)} left" if speed > 0 else ""
         return (
             f"{seen:,} of {self._total:,} images, {self._failed:,} failed, "

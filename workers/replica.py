@@ -107,7 +107,9 @@ class Replica:
             UsageError: the prompt is longer than the model's context, or OUTPUT may not be written.
         """
         planned = list(batches(len(shard), self._assignment.batch_size, caution))
-        rows = dict(self._condemned(shard, caution))
+        condemned = caution.condemned if caution else ()
+        self._outage.saw(failure for _, failure in condemned)
+        rows = {place: self._unseen_row(shard.images[place], why) for place, why in condemned}
         ordinary = self._ahead.in_order(shard.images[p] for p in chain.from_iterable(planned))
         news_seconds = self._assignment.news_seconds
         news_at = -news_seconds
@@ -132,11 +134,9 @@ class Replica:
         yield from self._commit_withheld()
         yield Settled()
 
-    def _condemned(self, shard: Shard, caution: Caution | None) -> Iterator[tuple[int, Row]]:
-        for position, failure in caution.condemned if caution else ():
-            ref = shard.images[position]
-            seen = Seen(ref, failure=failure, size_bytes=ref.size_bytes)
-            yield position, row_of(seen, failure, self._task, self._assignment)
+    def _unseen_row(self, ref: ImageRef, failure: Failure) -> Row:
+        seen = Seen(ref, failure=failure, size_bytes=ref.size_bytes)
+        return row_of(seen, failure, self._task, self._assignment)
 
     def _look_at(self, ref: ImageRef) -> Seen:
         """Read and decode one image; what goes wrong is in the answer."""
@@ -228,6 +228,7 @@ class Replica:
                 rows,
                 self._job.task,
                 attempt=uuid4().hex,
+                passed=given.columns,
             )
             del self._withheld[0]
             yield Committed(part, worn_out=bool(self._ahead.abandoned) and not self._withheld)

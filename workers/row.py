@@ -10,6 +10,7 @@ from PIL import Image
 
 from schemas.image import ImageRef
 from schemas.outcome import Failure, Status
+from schemas.passed import passed_values
 from schemas.version import code_version
 from workers.messages import Assignment
 from workers.tasks import Task
@@ -56,4 +57,5 @@ def row_of(seen: Seen, outcome: str | Failure, task: Task, assignment: Assignmen
         "quantization": job.quantization,
         "run_id": assignment.run_id,
         "labelled_at": datetime.now(UTC),
+        **passed_values(ref.columns, assignment.columns),
     }
