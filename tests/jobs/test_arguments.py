@@ -53,7 +53,8 @@ def test_a_format_is_one_of_those_that_are_read(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stop:
         parse("job", "", "caption", ["in", "out", "--input-format", "zip"])
     assert stop.value.code == 2
-    assert all(kind.value in capsys.readouterr().err for kind in InputFormat)
+    said = capsys.readouterr().err
+    assert all(kind.value in said for kind in InputFormat)
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:

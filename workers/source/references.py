@@ -101,17 +101,26 @@ def _below(manifest: str, reference: str) -> str:
 def with_versions(
     images: Sequence[ImageRef], threads: Executor, patience: Patience
 ) -> list[ImageRef]:
-    """`images` in their order, each with the version and size that its object has now.
+    """`images` in their order; those that a row names by URI with the version and size that the
+    object has now.
 
     One that is gone, or that may be read but not listed, stays without: reading it says what is
     the matter. Raises UsageError where the credentials are refused or missing, StoreError.
     """
-    return list(threads.map(lambda image: _with_version(image, patience), images))
+    asked = [
+        threads.submit(_with_version, image, patience) if _is_named(image) else None
+        for image in images
+    ]
+    return [
+        future.result() if future else image for future, image in zip(asked, images, strict=True)
+    ]
+
+
+def _is_named(image: ImageRef) -> bool:
+    return image.failure is None and image.offset is None and image.row is None
 
 
 def _with_version(image: ImageRef, patience: Patience) -> ImageRef:
-    if image.failure is not None or image.row is not None:
-        return image
     try:
         entry = _look_up(image.uri, patience)
     except BadReferenceError as error:
