@@ -27,7 +27,6 @@ from workers.ledger import MAX_CRASHES, Ledger
 from workers.messages import Caution
 from workers.progress import SECONDS_BETWEEN_LINES, Progress
 
-
 SILENCE = 1000.0
 
 
@@ -143,7 +142,7 @@ def test_a_lost_machine_is_charged_to_nobody(scene: Scene) -> None:
 
 
 def test_an_image_that_kills_is_bisected_and_condemned(scene: Scene) -> None:
-    """Careful, then the batch, then halves of it, then the image alone is not looked at any more."""
+    """Careful, then the batch, then halves of it; then the image alone is looked at no more."""
     fleet = scene.fleet
 
     def script() -> Iterator[list[Event]]:
@@ -197,7 +196,7 @@ def test_failures_that_may_be_the_stores_are_settled_at_the_end(scene: Scene) ->
 
 
 def test_what_was_kept_back_is_owed_again_with_its_replica(scene: Scene) -> None:
-    """A replica that dies in a later shard takes uncommitted ones along, and they are not blamed."""
+    """A replica that dies in a later shard takes uncommitted ones along, and blames them not."""
     fleet = scene.fleet
 
     def script() -> Iterator[list[Event]]:
