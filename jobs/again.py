@@ -1,0 +1,43 @@
+"""The command that goes on with a run, as its spec.json tells it."""
+
+from __future__ import annotations
+
+import shlex
+
+from schemas.image import InputFormat
+from schemas.job import JobSpec
+from schemas.outcome import CheckpointError
+from workers.model.description import SHIPPED, Description, describe
+
+PROGRAMS = {"caption": "jobs/caption_bucket.py"}
+"""Which command asks a task."""
+
+
+def command_for(job: JobSpec) -> str:
+    """A line for a shell in the checkout's folder; FOLDER stands for what only its user knows.
+
+    How the job is run (--replicas and their like) may be said anew each time.
+    """
+    shipped = shipped_model(job)
+    model = [] if shipped else ["--model", "FOLDER"]
+    if job.replay_of:
+        codes = [word for code in job.replay_codes for word in ("--code", code)]
+        return _line("jobs/replay.py", job.output, "--run", job.replay_of, *codes, *model)
+    usual = shipped is not None and shipped.generation.caption_prompt == job.prompt
+    prompt = [] if usual else ["--prompt", job.prompt]
+    kind = [] if job.input_format == InputFormat.IMAGES else ["--input-format", job.input_format]
+    column = ["--image-column", job.image_column] if job.image_column else []
+    return _line(PROGRAMS[job.task], job.input, job.output, *model, *prompt, *kind, *column)
+
+
+def shipped_model(job: JobSpec) -> Description | None:
+    """The shipped checkpoint that is just the job's model, if there is one."""
+    try:
+        found = describe(SHIPPED / job.model_id)
+    except CheckpointError:
+        return None
+    return found if found.manifest.digest == job.model_digest else None
+
+
+def _line(*words: str) -> str:
+    return f"python {shlex.join(words)}"

@@ -1,0 +1,151 @@
+"""Prove from the files of OUTPUT that every image of a run is one row, labelled or failed.
+
+Usage: python jobs/verify.py OUTPUT [--run N] [--json]
+
+Without --run all finished runs are looked at, and the newest unfinished one. Exit codes: 0 all of
+it is proven, 1 something is broken or owed (each shard is named), 2 bad usage or no run, 75 the
+store does not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jobs.arguments import Parser, positive
+from jobs.summary import printable
+from schemas.outcome import BucketsightError, ExitCode
+from schemas.uri import canonical
+from workers.inspection import Broken, Proof, RunFiles, find_run, find_runs, prove, successor
+
+PROGRAM = "verify"
+LINES = 100
+"""So many of a run's broken files are named, and ranges of owed shards; the others are counted."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, prove, tell; returns the exit code."""
+    given = _parse(arguments)
+    output = canonical(given.output)
+    proofs = []
+    try:
+        for files in _asked_for(output, given.run):
+            proofs.append(prove(output, files))
+            if not given.json:
+                print("\n".join(_told(proofs[-1])), flush=True)
+    except BucketsightError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    if given.json:
+        print(json.dumps([_as_json(proof) for proof in proofs], indent=1))
+    return ExitCode.COMPLETE if all(proof.whole for proof in proofs) else ExitCode.FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    description = "Prove that in OUTPUT every image of a run is one row, labelled or failed."
+    parser = Parser(prog=PROGRAM, description=description)
+    parser.add_argument("output", metavar="OUTPUT", help="the job's OUTPUT")
+    parser.add_argument(
+        "--run",
+        type=positive,
+        metavar="N",
+        help="default: all finished ones, and the newest unfinished one",
+    )
+    parser.add_argument("--json", action="store_true", help="the same as a JSON list")
+    return parser.parse_args(arguments)
+
+
+def _asked_for(output: str, number: int | None) -> list[RunFiles]:
+    """An unfinished run whose job was begun anew since is nobody's: only by its number."""
+    runs = find_runs(output)
+    if number is not None:
+        return [find_run(output, runs, number)]
+    chosen = [files for files in runs if files.finished]
+    unfinished = [files for files in runs if not files.finished]
+    if unfinished and not successor(output, runs, unfinished[-1]):
+        chosen.append(unfinished[-1])
+    return chosen
+
+
+def _told(proof: Proof) -> list[str]:
+    run, plan = f"Run {proof.run_id}", proof.plan
+    counts = f"{proof.labelled:,} labelled + {proof.failed:,} failed"
+    if proof.broken:
+        places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
+        return [f"{run} is broken in {places}:", *_broken(proof.broken), *_owed(proof)]
+    if plan is None:
+        return [f"{run} is unfinished: it has no plan yet."]
+    if not proof.finished:
+        owed = sum(map(plan.images_of, proof.owed))
+        return [
+            f"{run} is unfinished: {plan.items:,} images = {counts} + {owed:,} owed.",
+            *_owed(proof),
+            "  jobs/status.py tells how to go on with it",
+        ]
+    skipped = sum(plan.skipped.values())
+    return [
+        f"{run} is whole: {plan.items:,} images = {counts}.",
+        f"  {plan.items + skipped:,} listed = {plan.items:,} images + {skipped:,} skipped",
+        f"  {len(plan.pages):,} pages of the plan and {proof.parts:,} parts have their digests, "
+        "the rows are the plan's in its order, nothing lacks and nothing is too many",
+    ]
+
+
+def _owed(proof: Proof) -> list[str]:
+    ranges = _ranges(proof.owed)
+    more = f" … and {len(ranges) - LINES:,} more ranges" * (len(ranges) > LINES)
+    return [f"  shards owed: {', '.join(ranges[:LINES])}{more}"] if ranges else []
+
+
+def _broken(broken: Sequence[Broken]) -> Iterator[str]:
+    """Shard by shard, after what is no shard's."""
+    for one in sorted(broken, key=_place)[:LINES]:
+        shard = "" if one.shard is None else f"shard {one.shard}: "
+        yield printable(f"  {shard}{one.name} {one.problem}")
+    if len(broken) > LINES:
+        yield f"  … and {len(broken) - LINES:,} more"
+
+
+def _place(one: Broken) -> tuple[int, str]:
+    return -1 if one.shard is None else one.shard, one.name
+
+
+def _ranges(shards: Sequence[int]) -> list[str]:
+    """`0`, `3-7`."""
+    runs = groupby(enumerate(shards), lambda numbered: numbered[1] - numbered[0])
+    found = [[shard for _, shard in run] for _, run in runs]
+    return [f"{run[0]}" if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in found]
+
+
+def _as_json(proof: Proof) -> dict[str, Any]:
+    plan = proof.plan
+    return {
+        "run": proof.run_id,
+        "whole": proof.whole,
+        "finished": proof.finished,
+        "images": plan and plan.items,
+        "skipped": plan and dict(plan.skipped),
+        "shards": plan and plan.shards,
+        "sound_parts": proof.parts,
+        "labelled": proof.labelled,
+        "failed": proof.failed,
+        "failed_by_code": dict(proof.failed_by_code),
+        "owed_shards": _ranges(proof.owed),
+        "broken": [
+            {"shard": one.shard, "file": one.name, "problem": one.problem}
+            for one in sorted(proof.broken, key=_place)
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""How far a run is, whether anybody works on it, and when it will be done."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from schemas.job import JobSpec
+from schemas.run import Heartbeat, Plan, Result
+from schemas.uri import join
+from workers.inspection.footers import count_rows
+from workers.inspection.runs import RunFiles, read_run
+from workers.plan.documents import Run, find_document, read_plan, read_result
+from workers.sink import committed
+from workers.store import PATIENCE, Patience
+
+STALE_SECONDS = 60.0
+"""A driver whose heartbeat is older is gone, or cannot reach the store."""
+
+
+class State(StrEnum):
+    """What becomes of a run."""
+
+    NOT_STARTED = "not started"
+    PLANNING = "planning"
+    WORKING = "working"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run at one moment. Images = labelled + failed + owed, where nothing is strange."""
+
+    run_id: str
+    state: State
+    job: JobSpec
+    created_at: str
+    images: int | None = None
+    """As planned; None, and so are the next two: there is no plan yet."""
+    owed: int | None = None
+    shards: int | None = None
+    parts: int = 0
+    """Committed shards."""
+    labelled: int = 0
+    failed: int = 0
+    failed_by_code: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    strange: Sequence[str] = ()
+    """Files that stand where parts belong, and are none of this plan."""
+    heartbeat: Heartbeat | None = None
+    heartbeat_seconds: float | None = None
+    """Its age."""
+    seconds_left: float | None = None
+    """None where nobody works, or it cannot be told."""
+
+
+def status_of(
+    output: str,
+    files: RunFiles,
+    clock: Callable[[], float] = time.time,
+    patience: Patience = PATIENCE,
+) -> RunStatus:
+    """The run at `output`, of which the `files` are there.
+
+    A finished one is told from its result alone, another from its plan, the footers of its parts
+    and its heartbeat. Raises UsageError where a document is of another format or may not be read,
+    StoreError.
+    """
+    run = read_run(output, files, patience)
+    if files.finished:
+        return _finished(run, read_result(run, patience))
+    heartbeat = _heartbeat(run, files, patience)
+    age = None if heartbeat is None else max(clock() - heartbeat.at, 0.0)
+    alive = age is not None and age <= STALE_SECONDS
+    plan = read_plan(run, patience) if files.planned else None
+    shards = _committed(run, plan, patience)
+    known = RunStatus(
+        run_id=run.spec.run_id,
+        state=_state(alive, plan, begun=heartbeat is not None or bool(shards)),
+        job=run.spec.job,
+        created_at=run.spec.created_at,
+        heartbeat=heartbeat,
+        heartbeat_seconds=age,
+    )
+    if plan is None:
+        return known
+    counts = count_rows(output, plan, shards, patience)
+    return replace(
+        known,
+        images=plan.items,
+        owed=plan.items - sum(map(plan.images_of, shards)),
+        shards=plan.shards,
+        parts=counts.parts,
+        labelled=counts.labelled,
+        failed=counts.failed,
+        failed_by_code=counts.failed_by_code,
+        skipped=plan.skipped,
+        strange=tuple(counts.strange),
+        seconds_left=_seconds_left(plan, heartbeat) if heartbeat and alive else None,
+    )
+
+
+def _finished(run: Run, result: Result) -> RunStatus:
+    return RunStatus(
+        run_id=run.spec.run_id,
+        state=State.FINISHED,
+        job=run.spec.job,
+        created_at=run.spec.created_at,
+        images=result.items,
+        owed=0,
+        shards=len(result.parts),
+        parts=len(result.parts),
+        labelled=result.labelled,
+        failed=result.failed,
+        failed_by_code=result.failed_by_code,
+        skipped=result.skipped,
+    )
+
+
+def _heartbeat(run: Run, files: RunFiles, patience: Patience) -> Heartbeat | None:
+    if not files.has_heartbeat:
+        return None
+    data = find_document(run.output, run.names.heartbeat, patience)
+    if data is None:
+        return None
+    return Heartbeat.from_json(data, join(run.output, run.names.heartbeat))
+
+
+def _committed(run: Run, plan: Plan | None, patience: Patience) -> set[int]:
+    """The shards of the plan that have a part."""
+    if plan is None:
+        return set()
+    found = committed(run.output, plan.run_id, patience)
+    return {shard for shard in found if shard < plan.shards}
+
+
+def _state(alive: bool, plan: Plan | None, begun: bool) -> State:
+    """Of an unfinished run."""
+    if alive:
+        return State.WORKING if plan else State.PLANNING
+    return State.STOPPED if begun else State.NOT_STARTED
+
+
+def _seconds_left(plan: Plan, heartbeat: Heartbeat) -> float | None:
+    if heartbeat.images_per_second <= 0:
+        return None
+    return max(plan.items - heartbeat.images_seen, 0) / heartbeat.images_per_second
