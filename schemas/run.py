@@ -153,7 +153,10 @@ class PlanPage:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`plan.json`: the listing as frozen. Listed objects = items + the sum of `skipped`."""
+    """`plan.json`: the listing as frozen.
+
+    Listed objects = items + the sum of `skipped`, where a replay also counts what is gone.
+    """
 
     run_id: str
     attempt: str

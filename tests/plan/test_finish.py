@@ -1,16 +1,19 @@
 """The last word of a run."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.outcome import ErrorCode, ForeignPartError, RunFolderError
 from schemas.run import PartRecord, Plan
+from tests.fake_store import FakeStore, fake_store
 from tests.runs import job_spec, png, put, row, rows
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_result
 from workers.sink import commit_part
-from workers.store import fetch
+from workers.store import Entry, Patience, fetch
+from workers.store.disk import SCRATCH
 
 
 def planned(store: str) -> tuple[Run, Plan]:
@@ -55,13 +58,53 @@ def test_parts_of_earlier_drivers_are_read(store: str) -> None:
     assert len(result.parts) == 3
 
 
+def test_many_parts_are_read_side_by_side_and_told_in_order(store: str) -> None:
+    """However many drivers there were, the result names the parts in the order of their shards."""
+    for number in range(40):
+        put(store, f"in/{number:02d}.png", png())
+    run = open_run(job_spec(f"{store}/in", f"{store}/out"))
+    plan = freeze(run, 1, "cpu", 8)
+    known = commit_all(run, plan)
+    result = finish(run, plan, {shard: known[shard] for shard in (0, 7, 8, 39)})
+    assert [part.name for part in result.parts] == [run.names.part(shard) for shard in range(40)]
+    assert [part.sha256 for part in result.parts] == [known[shard].sha256 for shard in range(40)]
+
+
+def test_a_finished_run_is_tidy(folder: str) -> None:
+    """Scratch files of writers that were killed are gone with the last word."""
+    run, plan = planned(folder)
+    known = commit_all(run, plan)
+    put(run.output, f"{run.names.folder}/{SCRATCH}/half a part", b"x")
+    finish(run, plan, known)
+    assert not Path(run.output, run.names.folder, SCRATCH).exists()
+
+
 def test_a_run_with_an_owed_shard_has_no_result(folder: str) -> None:
-    """A missing part is said with the number of shards owed."""
+    """A missing part is named."""
     run, plan = planned(folder)
     commit_all(run, plan, skip={1})
-    with pytest.raises(RunFolderError, match="1 of 3 shards are owed"):
+    with pytest.raises(RunFolderError, match=r"part-00001\.parquet was there and is gone"):
         finish(run, plan, {})
     assert not open_run(run.spec.job).finished
+
+
+def test_a_listing_may_lack_the_newest_parts() -> None:
+    """Whether a part is there its name tells: a listing that comes late does not stop the run."""
+
+    class LateListing(FakeStore):
+        def pages(self, place: str, patience: Patience) -> Iterator[list[Entry]]:
+            late = ("part-00001.parquet", "part-00002.parquet")
+            for page in super().pages(place, patience):
+                yield [entry for entry in page if not entry.uri.endswith(late)]
+
+    with fake_store(LateListing()) as store:
+        for number in range(5):
+            store.objects[f"sim://bucket/in/{number}.png"] = (png(), f"etag:{number}")
+        run = open_run(job_spec("sim://bucket/in", "sim://bucket/out"))
+        plan = freeze(run, 2, "cpu", 8)
+        known = commit_all(run, plan)
+        del known[2]
+        assert len(finish(run, plan, known).parts) == 3
 
 
 def test_a_part_beyond_the_plan_is_foreign(folder: str) -> None:
