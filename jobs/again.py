@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from schemas.image import InputFormat
 from schemas.job import JobSpec
 from schemas.outcome import CheckpointError
 from workers.model.description import SHIPPED, Description, describe
+from workers.source import format_of
 
 PROGRAMS = {"caption": "jobs/caption_bucket.py"}
 """Which command asks a task."""
@@ -25,7 +25,8 @@ def command_for(job: JobSpec) -> str:
         return _line("jobs/replay.py", job.output, "--run", job.replay_of, *codes, *model)
     usual = shipped is not None and shipped.generation.caption_prompt == job.prompt
     prompt = [] if usual else ["--prompt", job.prompt]
-    kind = [] if job.input_format == InputFormat.IMAGES else ["--input-format", job.input_format]
+    plain = format_of(job.input, None) == job.input_format
+    kind = [] if plain else ["--input-format", job.input_format]
     column = ["--image-column", job.image_column] if job.image_column else []
     return _line(PROGRAMS[job.task], job.input, job.output, *model, *prompt, *kind, *column)
 

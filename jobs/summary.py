@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from schemas.outcome import RunFolderError, Status, StoreError, UsageError
 from schemas.run import Result
 from schemas.uri import join
-from workers.plan import Run
+from workers.plan import PlanRule, Run
 from workers.source.selection import SkipRule
 from workers.store import Patience, ask, fetch
 
@@ -26,6 +26,7 @@ SKIPPED = {
     SkipRule.NAME: "with a name that is not UTF-8",
     SkipRule.NOT_A_FILE: "that are no files, such as links to folders",
     SkipRule.PLACEHOLDER: "that stand for folders",
+    PlanRule.GONE_SINCE_RUN: "that failed in the replayed run and are gone since",
 }
 """The program's own files under OUTPUT go without saying."""
 
@@ -41,17 +42,15 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
     labels = join(run.output, run.names.labels)
     lines = []
     if before:
-        lines += [
-            f"Run {result.run_id} did this job already; --new-run does it again, and looks at "
-            "files that came later too."
-        ]
+        lines += [_before(run, result)]
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
     lines += skipped_in_words(result.skipped)
     try:
         lines += [f"  {_name(uri)}: {label!r}" for uri, label in examples(run, result, column)]
     except FileNotFoundError as error:
+        cure = "" if run.spec.job.replay_of else "; --new-run labels again"
         raise RunFolderError(
-            f"run {result.run_id} is finished but its labels are gone; --new-run labels again"
+            f"run {result.run_id} is finished but its labels are gone{cure}"
         ) from error
     except (StoreError, UsageError) as error:
         lines += [f"  No examples: {error}"]
@@ -62,6 +61,17 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
         f"SELECT uri, {column} FROM '{printable(quoted)}/*.parquet'",
     ]
     return "\n".join(lines)
+
+
+def _before(run: Run, result: Result) -> str:
+    """That an earlier command did the work, and which one would do more."""
+    if not run.spec.job.replay_of:
+        return (
+            f"Run {result.run_id} did this job already; --new-run does it again, and looks at "
+            "files that came later too."
+        )
+    more = f"; --run {run.names.ordinal} looks again at what failed in it" if result.failed else ""
+    return f"Run {result.run_id} replayed run {run.spec.job.replay_of} already{more}."
 
 
 def examples(run: Run, result: Result, column: str) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from jobs.summary import printable
 from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.inspection import Broken, Proof, RunFiles, find_run, find_runs, prove, successor
+from workers.plan import PlanRule
 
 PROGRAM = "verify"
 LINES = 100
@@ -91,10 +92,12 @@ def _told(proof: Proof) -> list[str]:
             *_owed(proof),
             "  jobs/status.py tells how to go on with it",
         ]
-    skipped = sum(plan.skipped.values())
+    gone = plan.skipped.get(PlanRule.GONE_SINCE_RUN, 0)
+    skipped = sum(plan.skipped.values()) - gone
     return [
         f"{run} is whole: {plan.items:,} images = {counts}.",
-        f"  {plan.items + skipped:,} listed = {plan.items:,} images + {skipped:,} skipped",
+        f"  {plan.items + skipped:,} listed = {plan.items:,} images + {skipped:,} skipped"
+        + f"; {gone:,} that failed in run {proof.job.replay_of} are gone since" * bool(gone),
         f"  {len(plan.pages):,} pages of the plan and {proof.parts:,} parts have their digests, "
         "the rows are the plan's in its order, nothing lacks and nothing is too many",
     ]

@@ -22,9 +22,9 @@ IMAGES = 7
 
 def planned(store: str, new_run: bool = False, **changes: Any) -> tuple[Run, Plan]:
     """A run over 7 images and a file that is none, in shards of 2, 2, 2 and 1."""
-    for number in range(IMAGES):
-        put(store, f"in/{number}.png", png())
-    put(store, "in/notes.txt", b"no image")
+    names = [f"{number}.png" for number in range(IMAGES)]
+    for name in (*names, "notes.txt"):
+        put(store, f"in/{name}", png())
     run = open_run(job_spec(f"{store}/in", f"{store}/out", **changes), new_run)
     return run, freeze(run, 2, "cpu", 8)
 
