@@ -67,6 +67,8 @@ def resolve(manifest: str, reference: object) -> str:
         raise BadReferenceError(f"names its image by no text but by {reference!r:.100}")
     if not is_utf8(reference) or "\0" in reference:
         raise BadReferenceError(f"names its image by {reference!a:.100}, which is no name")
+    if reference.startswith("data:"):
+        raise BadReferenceError("holds its image in a data: URI: put it in a file, or into Parquet")
     if "://" in reference and not reference.startswith(LOCAL_SCHEMES):
         scheme = scheme_of(reference)
         if scheme not in STORES and scheme != scheme_of(manifest):

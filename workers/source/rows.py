@@ -116,7 +116,7 @@ class _Stream:
         groups = range(file.metadata.num_row_groups)
         self._ends = list(accumulate(file.metadata.row_group(group).num_rows for group in groups))
         self._batches: Iterator[Any] = iter(())
-        self._next = 0
+        self._next = file.metadata.num_rows  # nothing is under way: every row lies before
         self._kept: deque[tuple[int, Any]] = deque(maxlen=KEPT_BATCHES)
         """First row and values of each batch."""
 
