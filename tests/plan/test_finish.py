@@ -1,6 +1,7 @@
 """The last word of a run."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
