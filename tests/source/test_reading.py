@@ -11,9 +11,9 @@ import s3fs
 
 from schemas.image import ImageRef
 from schemas.outcome import ErrorCode, ReadError
-from tests.clock import patience
 from tests.runs import job_spec, png, put
-from workers.source import list_images, read
+from tests.source.listings import reader
+from workers.source import list_images
 
 
 def planned(uri: str) -> ImageRef:
@@ -24,7 +24,7 @@ def planned(uri: str) -> ImageRef:
 
 def failure(image: ImageRef) -> ErrorCode:
     with pytest.raises(ReadError) as caught:
-        read(image, patience())
+        reader().read(image)
     assert image.uri in str(caught.value)
     return caught.value.code
 
@@ -34,7 +34,7 @@ def test_the_bytes_are_those_of_the_object(store: str, name: str) -> None:
     """What was put is read, whatever it is called."""
     data = b"" if name.startswith("empty") else png()
     put(store, name, data)
-    assert read(planned(f"{store}/{name}"), patience()) == data
+    assert reader().read(planned(f"{store}/{name}")) == data
 
 
 def test_a_large_object_is_read_under_the_condition(bucket: str) -> None:
@@ -43,7 +43,7 @@ def test_a_large_object_is_read_under_the_condition(bucket: str) -> None:
     s3fs.S3FileSystem().pipe_file(f"{bucket}/big.png", data, chunksize=5 << 20)
     image = planned(f"{bucket}/big.png")
     assert "-" in image.input_digest  # the ETag of an upload in parts
-    assert read(image, patience()) == data
+    assert reader().read(image) == data
 
 
 def test_an_object_changed_since_the_plan_is_not_read(store: str) -> None:
@@ -133,7 +133,7 @@ def test_a_passing_failure_costs_no_item(bucket: str, monkeypatch: pytest.Monkey
         return await real(*arguments, **options)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", flaky)
-    assert read(image, patience()) == png()
+    assert reader().read(image) == png()
 
 
 def test_a_server_without_conditions_is_seen_through(
@@ -174,11 +174,11 @@ def test_other_stores_compare_versions_too() -> None:
     """A store without conditional reads is looked at after reading."""
     put("memory://reading", "noextension", png())
     image = planned("memory://reading/noextension")
-    assert read(image, patience()) == png()
+    assert reader().read(image) == png()
     assert failure(replace(image, input_digest="changed:1-then")) is ErrorCode.CHANGED_SINCE_PLAN
 
 
 def test_without_a_version_what_is_there_is_read(store: str) -> None:
     """An item whose listing told no version has no condition."""
     put(store, "a.png", png())
-    assert read(replace(planned(f"{store}/a.png"), input_digest=""), patience()) == png()
+    assert reader().read(replace(planned(f"{store}/a.png"), input_digest="")) == png()

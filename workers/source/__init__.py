@@ -3,6 +3,6 @@
 from workers.source.kinds import format_of
 from workers.source.listing import check_input, list_images, no_images
 from workers.source.page import Page
-from workers.source.reading import Reader, read
+from workers.source.reading import Reader
 
-__all__ = ["Page", "Reader", "check_input", "format_of", "list_images", "no_images", "read"]
+__all__ = ["Page", "Reader", "check_input", "format_of", "list_images", "no_images"]

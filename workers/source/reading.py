@@ -16,26 +16,6 @@ OUTAGE_SECONDS = 5.0
 """What a read of a dead store may take."""
 
 
-def read(image: ImageRef, patience: Patience = PATIENCE) -> bytes:
-    """The bytes of `image`, an object or a part of one, of just the version that was planned.
-
-    What may pass is tried again under `patience`'s one deadline. Raises NotFoundError,
-    ForbiddenError, ChangedSincePlanError, TooManyBytesError or ReadFailedError.
-    """
-    if image.offset is None:
-        return bytes_of(image.uri, image.input_digest, patience)
-    size = image.size_bytes or 0
-    if size > LARGEST_IMAGE:
-        raise TooManyBytesError(
-            f"{image.item_id} holds {size:,} bytes; no more than {LARGEST_IMAGE:,} are read for "
-            "one image"
-        )
-    data = bytes_of(image.uri, image.input_digest, patience, span=(image.offset, size))
-    if len(data) < size:  # of a store that tells no versions
-        raise ChangedSincePlanError(f"{image.uri} is shorter than it was when it was planned")
-    return data
-
-
 class Reader:
     """Reads the items of one job, for many threads."""
 
@@ -48,12 +28,13 @@ class Reader:
     def read(self, image: ImageRef) -> bytes:
         """The bytes of `image`, of just the version that was planned.
 
-        Raises NotFoundError, ForbiddenError, ChangedSincePlanError, TooManyBytesError,
+        What may pass is tried again under one deadline. Raises NotFoundError, ForbiddenError (also
+        for credentials that are refused or missing), ChangedSincePlanError, TooManyBytesError,
         ReadFailedError; of a row of a Parquet file also EmptyFileError, BrokenContainerError.
         """
         try:
             if image.row is None:
-                data = read(image, self._patience())
+                data = _read(image, self._patience())
             else:
                 data = self._rows.read(image, image.row)
         except ItemError as error:
@@ -73,6 +54,22 @@ class Reader:
     def _note(self, unanswered: bool) -> None:
         with self._lock:
             self._unanswered = self._unanswered + 1 if unanswered else 0
+
+
+def _read(image: ImageRef, patience: Patience) -> bytes:
+    """The bytes of an object, or of a part of one. Raises as `bytes_of`."""
+    if image.offset is None:
+        return bytes_of(image.uri, image.input_digest, patience)
+    size = image.size_bytes or 0
+    if size > LARGEST_IMAGE:
+        raise TooManyBytesError(
+            f"{image.item_id} holds {size:,} bytes; no more than {LARGEST_IMAGE:,} are read for "
+            "one image"
+        )
+    data = bytes_of(image.uri, image.input_digest, patience, span=(image.offset, size))
+    if len(data) < size:  # of a store that tells no versions
+        raise ChangedSincePlanError(f"{image.uri} is shorter than it was when it was planned")
+    return data
 
 
 def _is_unanswered(error: ItemError) -> bool:
