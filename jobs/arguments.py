@@ -121,6 +121,14 @@ def add_run_flags(parser: Parser) -> None:
         metavar="S",
         help="what shards under way have after SIGTERM or Ctrl-C (default: 25)",
     )
+    how.add_argument(
+        "--item-seconds",
+        type=positive,
+        default=60,
+        metavar="S",
+        help="an image that takes longer to decode is given up; a batch, so long for each of its "
+        "images (default: 60)",
+    )
 
 
 def options_of(given: argparse.Namespace) -> Options:
@@ -133,6 +141,7 @@ def options_of(given: argparse.Namespace) -> Options:
         batch_size=given.batch_size,
         shard_images=given.shard_images,
         drain_seconds=given.drain_seconds,
+        item_seconds=given.item_seconds,
     )
 
 

@@ -15,7 +15,7 @@ def test_every_flag_reaches_its_place() -> None:
         "in out --model big --prompt what? --input-format parquet --image-column photo "
         "--new-run --device cuda --replicas 3 "
         "--cpus-per-replica 4 --gpus-per-replica 0.5 --batch-size 16 --shard-images 99 "
-        "--max-failed 7 --drain-seconds 2.5"
+        "--max-failed 7 --drain-seconds 2.5 --item-seconds 9"
     )
     assert parse("job", "", "caption", line.split()) == LabellingArguments(
         Request(
@@ -35,6 +35,7 @@ def test_every_flag_reaches_its_place() -> None:
             batch_size=16,
             shard_images=99,
             drain_seconds=2.5,
+            item_seconds=9,
             new_run=True,
         ),
         max_failed=7,
