@@ -1,0 +1,144 @@
+"""What must hold when a simulation is over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.outcome import ErrorCode, Status
+from schemas.run import RUNS, RunNames
+from schemas.uri import join
+from tests.simulation.job import OUTPUT
+from workers.plan import Run, load_shards, read_plan, read_result, read_spec
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+Row = dict[str, Any]
+Reference = dict[tuple[int, str], Row]
+"""The row of each image of an undisturbed run, by its number and by how it fails, if it does."""
+
+CONDEMNED = {ErrorCode.REPLICA_CRASHED, ErrorCode.TIMED_OUT}
+OUTAGE = {ErrorCode.FORBIDDEN, ErrorCode.READ_FAILED}
+OF_THE_RUN = ("labelled_at", "run_id")
+"""Columns in which two runs differ."""
+
+
+def items_of(data: bytes) -> list[str]:
+    """The items of a part."""
+    file = pq.ParquetFile(pa.BufferReader(data))
+    items: list[str] = file.read(["item_id"], use_threads=False)["item_id"].to_pylist()
+    return items
+
+
+def rows_of(data: bytes) -> list[Row]:
+    rows: list[Row] = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False).to_pylist()
+    return rows
+
+
+def broken_promises(world: World, reference: Reference) -> Iterator[str]:
+    """Everything that is wrong with what a simulation left behind."""
+    world.reader.look()
+    yield from world.scheduler.problems
+    if world.scheduler.problems:
+        return
+    for command in world.commands:
+        if command.result is None:
+            yield f"{command.name} never ended"
+    folders = world.store.folders(join(OUTPUT, RUNS), None)
+    ordinals = [int(name) for name in folders if read_spec(OUTPUT, int(name))]
+    if not world.scenario.new_run and ordinals != [1]:
+        yield f"there are the runs {ordinals}"
+    wanted = {int(command.result.run_id) for command in world.commands if command.result}
+    for ordinal in ordinals:
+        yield from _of_run(world, reference, ordinal, must_be_whole=ordinal in wanted)
+
+
+def _of_run(world: World, reference: Reference, ordinal: int, must_be_whole: bool) -> Iterator[str]:
+    spec = read_spec(OUTPUT, ordinal)
+    assert spec is not None
+    run = Run(spec, finished=True)
+    plan = read_plan(run)
+    if plan is None or join(OUTPUT, run.names.result) not in world.store.objects:
+        if must_be_whole:
+            yield f"run {ordinal} has no plan or no result"
+        return
+    result = read_result(run)
+    told = [one.result for one in world.commands if one.result and one.result.run_id == plan.run_id]
+    if any(one != result for one in told):
+        yield f"a command was told of another result than that of run {ordinal}"
+    parts = {
+        uri: data
+        for uri, (data, _) in world.store.objects.items()
+        if uri.startswith(join(OUTPUT, RunNames(ordinal).labels) + "/")
+    }
+    counts: Counter[str] = Counter()
+    lines = {join(OUTPUT, line.name): line for line in result.parts}
+    if lines.keys() != parts.keys():
+        yield f"run {ordinal} has parts that its result does not name, or lacks some"
+        return
+    shards = list(load_shards(run, plan))
+    if [join(OUTPUT, run.names.part(shard.index)) for shard in shards] != sorted(parts):
+        yield f"run {ordinal} has {len(parts)} parts for {len(shards)} shards"
+        return
+    wronged = 0
+    for shard, uri in zip(shards, sorted(parts), strict=True):
+        rows = rows_of(parts[uri])
+        if lines[uri].sha256 != hashlib.sha256(parts[uri]).hexdigest():
+            yield f"{uri} is not what the result says"
+        if [row["item_id"] for row in rows] != [image.item_id for image in shard.images]:
+            yield f"{uri}: not just the rows of its shard"
+            return
+        for row in rows:
+            counts[row["status"]] += 1
+            number = world.numbers[row["item_id"]]
+            if row["run_id"] != plan.run_id:
+                yield f"image {number} is of run {row['run_id']} in run {plan.run_id}"
+            if _is_wronged(world, reference, row, number):
+                wronged += 1
+            else:
+                yield from _of_row(world, reference, row, number)
+    if (counts["labelled"], counts["failed"]) != (result.labelled, result.failed):
+        yield f"run {ordinal}: {counts} rows, the result says {result.labelled} + {result.failed}"
+    if sum(counts.values()) != plan.items or plan.items != len({*_items(shards)}):
+        yield f"run {ordinal}: {counts} rows for {plan.items} items"
+    if wronged > world.scenario.most_failures * len(world.actors):
+        yield f"{wronged} images are charged with the outage"
+
+
+def _items(shards: Any) -> Iterator[str]:
+    for shard in shards:
+        for image in shard.images:
+            yield image.item_id
+
+
+def _is_wronged(world: World, reference: Reference, row: Row, number: int) -> bool:
+    return (
+        world.scenario.outage is not None
+        and row["error_code"] in OUTAGE
+        and not _same(row, reference[number, world.scenario.failing.get(number, "")])
+    )
+
+
+def _of_row(world: World, reference: Reference, row: Row, number: int) -> Iterator[str]:
+    """A row is that of the undisturbed run, or of an image that ended replicas."""
+    poison = world.scenario.poison.get(number)
+    lost = row["status"] == Status.FAILED and row["error_code"] in CONDEMNED
+    if poison == "hang at reading" and lost and row["error_code"] == ErrorCode.TIMED_OUT:
+        return
+    if lost and row["item_id"] in world.condemned:
+        return
+    if poison:
+        yield f"image {number} is poison and is {row['status']} {row['error_code']}"
+    elif not _same(row, expected := reference[number, world.scenario.failing.get(number, "")]):
+        differs = {name: row[name] for name in row if row[name] != expected[name]}
+        yield f"image {number} is another row than that of an undisturbed run: {differs}"
+
+
+def _same(row: Row, expected: Row) -> bool:
+    return all(row[name] == expected[name] for name in row if name not in OF_THE_RUN)
