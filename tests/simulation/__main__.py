@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.simulation.mutants import MUTANTS, first_caught
 from tests.simulation.simulate import simulate
 
 PROCESSES = 2
@@ -23,7 +24,10 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print everything that happens")
     parser.add_argument("--seeds", type=int, default=10_000, help="without SEED: so many")
     parser.add_argument("--first", type=int, default=0, help="from this one on")
+    parser.add_argument("--broken", action="store_true", help="break the program, and be told")
     given = parser.parse_args()
+    if given.broken:
+        return broken()
     if given.seed is None:
         return many(given.first, given.seeds)
     report = simulate(given.seed, _Tracer() if given.trace else None)
@@ -41,7 +45,9 @@ def many(first: int, seeds: int) -> int:
     failed = 0
     with ProcessPoolExecutor(PROCESSES) as processes:
         numbers = range(first, first + seeds)
-        for seed, report in zip(numbers, processes.map(simulate, numbers, chunksize=CHUNK)):
+        for seed, report in zip(
+            numbers, processes.map(simulate, numbers, chunksize=CHUNK), strict=True
+        ):
             with_fault.update(report.struck.keys())
             starts.update(report.starts)
             if report.problems:
@@ -55,6 +61,16 @@ def many(first: int, seeds: int) -> int:
     print(f"starts until an image was condemned: {told}")
     print(f"{seeds:,} seeds in {seconds:.0f} s, {seeds / seconds:.0f} a second; {failed:,} failed")
     return bool(failed)
+
+
+def broken() -> int:
+    """Break the program in each way that we know; 0: a seed tells of every one."""
+    missed = 0
+    for name in MUTANTS:
+        seed, problem = first_caught(name)
+        missed += not problem
+        print(f"| {name} | {seed + 1 if problem else 'never'} | {problem.splitlines()[-1:]} |")
+    return bool(missed)
 
 
 class _Tracer:

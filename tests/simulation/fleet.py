@@ -161,7 +161,9 @@ class SimulatedFleet:
         if caution is None and not others:
             return
         case = self._case(shard)
-        case.disturbed |= others
+        if others:
+            case.disturbed = True
+            self._world.fate.note("shard doubled")
         if caution is None:
             return
         problem = self._world.scheduler.problem

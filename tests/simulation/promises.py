@@ -14,6 +14,7 @@ from schemas.outcome import ErrorCode, Status
 from schemas.run import RUNS, RunNames
 from schemas.uri import join
 from tests.simulation.job import OUTPUT
+from workers.inspection import find_run, find_runs, prove
 from workers.plan import Run, load_shards, read_plan, read_result, read_spec
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ Reference = dict[tuple[int, str], Row]
 
 CONDEMNED = {ErrorCode.REPLICA_CRASHED, ErrorCode.TIMED_OUT}
 OUTAGE = {ErrorCode.FORBIDDEN, ErrorCode.READ_FAILED}
+PROVEN = 10
+"""Of so many seeds one is held to `workers.inspection` too."""
 OF_THE_RUN = ("labelled_at", "run_id")
 """Columns in which two runs differ."""
 
@@ -107,6 +110,10 @@ def _of_run(world: World, reference: Reference, ordinal: int, must_be_whole: boo
         yield f"run {ordinal}: {counts} rows, the result says {result.labelled} + {result.failed}"
     if sum(counts.values()) != plan.items or plan.items != len({*_items(shards)}):
         yield f"run {ordinal}: {counts} rows for {plan.items} items"
+    if int(world.scenario.seed) % PROVEN == 0:
+        proof = prove(OUTPUT, find_run(OUTPUT, find_runs(OUTPUT), ordinal))
+        if not proof.whole or (proof.labelled, proof.failed) != (result.labelled, result.failed):
+            yield f"verify does not find run {ordinal} whole: {proof.broken}"
     if wronged > world.scenario.most_failures * len(world.actors):
         yield f"{wronged} images are charged with the outage"
 

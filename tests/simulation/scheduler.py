@@ -17,7 +17,8 @@ from typing import Any
 
 FOR_EVER = float("inf")
 MOST_STEPS = 400_000
-"""A simulation that takes more does not end."""
+LONGEST_SECONDS = 200_000.0
+"""A simulation that takes more than either does not end."""
 
 
 class Killed(BaseException):
@@ -127,7 +128,7 @@ class Scheduler:
 
     def _own(self) -> Task | None:
         self.steps += 1
-        if self.steps == MOST_STEPS:
+        if (self.steps > MOST_STEPS or self.now > LONGEST_SECONDS) and not self.problems:
             self.problem("it does not end")
         return self.current
 

@@ -157,6 +157,9 @@ class FaultyStore(FakeStore):
             return effect()
         fate, later = self._world.fate, self._world.scheduler.later
         process.step(f"write {uri}")
+        if process.is_replica and process.deaf:
+            ended = " after all has ended" if self._world.over else ""
+            fate.note(f"zombie writes{ended}")
         if process.is_replica and fate.strikes("crash before a write"):
             process.die("before a write")
         if process.is_replica and fate.strikes("crash during a write"):

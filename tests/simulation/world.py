@@ -88,8 +88,6 @@ class World:
         self.scheduler.say(f"    + {uri}")
         if not uri.startswith(join(OUTPUT, LABELS)):
             return
-        if self.over:
-            self.fate.note("a part written after the run's end")
         if isinstance(process, Actor) and process.read_failed and not process.settling:
             self.scheduler.problem(f"{uri} was committed, and its last image failed to be read")
 
