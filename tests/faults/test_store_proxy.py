@@ -5,8 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from uuid import uuid4
 
+import pyarrow.parquet as pq
 import pytest
 import s3fs
 
@@ -31,6 +33,8 @@ from workers.store import (
 )
 
 PLAN = "0" * 64
+QUICK = Patience(20, sleep=lambda seconds: time.sleep(min(seconds, 0.02)))
+"""Real time, but no long waits between tries."""
 DATA = random.Random(3).randbytes(300_000)
 
 
@@ -80,42 +84,38 @@ def part(output: str, index: int = 0, attempt: str = "") -> PartRecord:
         rows(shard),
         "caption",
         attempt or uuid4().hex,
-        patience=Patience(20),
+        patience=QUICK,
     )
 
 
 READS: list[Callable[[str], bytes]] = [
-    lambda uri: ask(uri, lambda seconds: fetch(uri, seconds=seconds), Patience(20)),
-    lambda uri: ask(
-        uri, lambda seconds: fetch(uri, seconds=seconds, span=(0, len(DATA))), Patience(20)
-    ),
-    lambda uri: ask(uri, lambda seconds: fetch_tail(uri, len(DATA), seconds), Patience(20)),
+    lambda uri: ask(uri, lambda seconds: fetch(uri, seconds=seconds), QUICK),
+    lambda uri: ask(uri, lambda seconds: fetch(uri, seconds=seconds, span=(0, len(DATA))), QUICK),
+    lambda uri: ask(uri, lambda seconds: fetch_tail(uri, len(DATA), seconds), QUICK),
 ]
 
 
-@pytest.mark.parametrize("read", READS, ids=["whole", "span", "tail"])
 @pytest.mark.parametrize(
     "fault", [Fault.UNAVAILABLE, Fault.THROTTLED, Fault.RESET, Fault.CUT, Fault.DONE_AND_CLOSED]
 )
-def test_reads_get_through(
-    bucket: str, proxy: Proxy, fault: Fault, read: Callable[[str], bytes]
-) -> None:
-    """Refused, reset and cut three times, a read gives the object, whole."""
+def test_reads_get_through(bucket: str, proxy: Proxy, fault: Fault) -> None:
+    """Refused, reset and cut three times, a read gives the object, whole: all, a span, the tail."""
     put(bucket, "a", DATA)
-    proxy.set_rule(first(3, fault))
-    assert read(f"{bucket}/a") == DATA
-    assert [seen for _, seen in proxy.seen].count(fault) == 3
+    for read in READS:
+        proxy.set_rule(first(3, fault))
+        assert read(f"{bucket}/a") == DATA
+        assert [seen for _, seen in proxy.seen].count(fault) == 3
 
 
-@pytest.mark.parametrize("size", [1, 2, 1000, 300_000])
-def test_a_cut_body_is_never_the_object(bucket: str, proxy: Proxy, size: int) -> None:
-    """Half an object is an error that may pass, not a small object."""
-    put(bucket, "a", DATA[:size])
+def test_a_cut_body_is_never_the_object(bucket: str, proxy: Proxy) -> None:
+    """Half an object is an error that may pass, not a small object; even the half of one byte."""
+    put(bucket, "a", DATA)
     proxy.set_rule(always(Fault.CUT))
     for request in (
         lambda: fetch(f"{bucket}/a"),
-        lambda: fetch(f"{bucket}/a", span=(0, size)),
-        lambda: fetch_tail(f"{bucket}/a", size),
+        lambda: fetch(f"{bucket}/a", span=(0, len(DATA))),
+        lambda: fetch(f"{bucket}/a", span=(7, 1)),
+        lambda: fetch_tail(f"{bucket}/a", 1000),
     ):
         with pytest.raises(Exception) as caught:
             request()
@@ -134,7 +134,7 @@ def test_a_stalled_read_ends_at_its_deadline(bucket: str, proxy: Proxy, fault: F
     assert is_transient(caught.value)
     began = time.monotonic()
     with pytest.raises(StoreError, match="cannot be read now"):
-        ask(bucket, lambda seconds: fetch(f"{bucket}/a", seconds=seconds), Patience(1))
+        ask(bucket, lambda seconds: fetch(f"{bucket}/a", seconds=seconds), Patience(0.5))
     assert time.monotonic() - began < 4
 
 
@@ -173,7 +173,7 @@ def test_one_deadline_is_over_all_retries(bucket: str, proxy: Proxy, fault: Faul
 
     began = time.monotonic()
     with pytest.raises(StoreError):
-        ask(bucket, request, Patience(2))
+        ask(bucket, request, Patience(1))
     assert time.monotonic() - began < 4
     # aiohttp sends a request again, once and at once, where its connection is lost
     assert len(proxy.seen) == len(tries) * (2 if fault is Fault.RESET else 1)
@@ -201,12 +201,12 @@ def test_commit_returns_what_the_name_holds(
     """Whatever happens to the first PUT, what comes back is ours and lies there."""
     monkeypatch.setattr(s3fs.S3FileSystem, "read_timeout", 0.5)
     proxy.set_rule(first(1, fault, "PUT"))
-    assert commit(bucket, "labels/a", DATA, Patience(20)) == DATA
+    assert commit(bucket, "labels/a", DATA, QUICK) == DATA
     proxy.set_rule(lambda request: None)
     assert fetch(f"{bucket}/labels/a") == DATA
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_of_two_writers_one_wins_and_both_know(bucket: str, proxy: Proxy, seed: int) -> None:
     """Whatever is lost on the way, both writers of a shard return the part that is there."""
     faults = [fault for fault in Fault if fault not in (Fault.STALLED, Fault.STALLED_BODY)]
@@ -239,7 +239,7 @@ def test_listings_survive(
     for number in range(10):
         put(bucket, f"in/{number}", b"x")
     proxy.set_rule(every(2, fault))
-    uris = [entry.uri for page in list_pages(f"{bucket}/in/") for entry in page]
+    uris = [entry.uri for page in list_pages(f"{bucket}/in/", QUICK) for entry in page]
     assert uris == [f"{bucket}/in/{number}" for number in range(10)]
     assert len(proxy.seen) > 4
 
@@ -247,8 +247,8 @@ def test_listings_survive(
 def test_the_probe_waits_for_sure_answers(bucket: str, proxy: Proxy) -> None:
     """A sound store behind a bad network is not taken for one that lets several writers in."""
     for seed in range(3):
-        proxy.set_rule(drawn(seed, 0.15, [Fault.UNAVAILABLE, Fault.DONE_AND_500, Fault.RESET]))
-        probe(bucket, Patience(60))
+        proxy.set_rule(drawn(seed, 0.4, [Fault.UNAVAILABLE, Fault.DONE_AND_500, Fault.RESET]))
+        probe(bucket, QUICK)
 
 
 def test_a_whole_run_gets_through(bucket: str, proxy: Proxy) -> None:
@@ -259,20 +259,28 @@ def test_a_whole_run_gets_through(bucket: str, proxy: Proxy) -> None:
     proxy.set_rule(
         lambda request: faults[request.number // 3 % 4] if request.number % 3 == 2 else None
     )
-    run = open_run(job_spec(f"{bucket}/in", f"{bucket}/out"))
-    plan = freeze(run, 4, "cpu", 8)
-    reader = Reader(run.spec.job)
+    run = open_run(job_spec(f"{bucket}/in", f"{bucket}/out"), patience=QUICK)
+    plan = freeze(run, 4, "cpu", 8, QUICK)
+    reader = Reader(run.spec.job, QUICK)
     records = {}
-    for shard in load_shards(run, plan):
+    for shard in load_shards(run, plan, patience=QUICK):
         assert all(reader.read(image) == png() for image in shard.images)
         labels = rows(shard, run.spec.run_id)
         records[shard.index] = commit_part(
-            run.output, run.spec.run_id, plan.digest, shard, labels, "caption", uuid4().hex
+            run.output,
+            run.spec.run_id,
+            plan.digest,
+            shard,
+            labels,
+            "caption",
+            uuid4().hex,
+            patience=QUICK,
         )
-    result = finish(run, plan, records)
+    result = finish(run, plan, records, QUICK)
     assert sum(fault is not None for _, fault in proxy.seen) > 10
     proxy.set_rule(lambda request: None)
     assert (result.items, result.labelled, result.failed) == (12, 12, 0)
     assert finish(run, plan, {}) == result
-    places = [join(run.output, part.name) for part in result.parts]
-    assert len(set(places)) == plan.shards
+    tables = [pq.read_table(BytesIO(fetch(join(run.output, part.name)))) for part in result.parts]
+    items = [item for table in tables for item in table["item_id"].to_pylist()]
+    assert items == [f"{bucket}/in/{number:02d}.png" for number in range(12)]

@@ -2,6 +2,8 @@
 
 import pytest
 import s3fs
+from aiohttp.client_exceptions import ClientPayloadError
+from aiohttp.http_exceptions import ContentLengthError
 from botocore.exceptions import ClientError, LoginRefreshRequired, SSOTokenLoadError
 from s3fs.errors import translate_boto_error
 
@@ -79,6 +81,14 @@ def test_a_login_that_ran_out_is_told_by_type(error: Exception) -> None:
     """Where no server was asked at all, botocore's own errors tell."""
     assert refuses_credentials(error)
     assert not is_transient(error)
+
+
+def test_an_answer_that_cannot_be_parsed_has_no_status() -> None:
+    """aiohttp says 400 of a body that was cut; no server did, and another try may help."""
+    error = ClientPayloadError("not completed")
+    error.__cause__ = ContentLengthError("not enough data")
+    assert http_status(error) is None
+    assert is_transient(error)
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])

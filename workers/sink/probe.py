@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from uuid import uuid4
 
 from schemas.outcome import StoreError, UsageError
@@ -20,28 +21,34 @@ def probe(output: str, patience: Patience = PATIENCE) -> None:
     """
     with ThreadPoolExecutor(WRITERS) as writers:
         for _ in range(ROUNDS):
-            ask(output, lambda seconds: _round(output, writers, seconds), patience, WRITTEN)
+            name = f"{RUNS}/.probe-{uuid4().hex}"
+            contents = [f"writer {writer}".encode() for writer in range(WRITERS)]
+            attempt = partial(_sure_answer, output, name, patience)
+            answers = list(writers.map(attempt, contents))
+            contents.append(b"late")
+            answers.append(attempt(b"late"))
+            place = join(output, name)
+            try:
+                found = ask(place, partial(fetch, place, ""), patience)
+            except FileNotFoundError as error:
+                raise StoreError(f"{output} does not give back what it took: {error}") from error
+            _judge(output, answers, contents, found)
+            with suppress(*client_errors()):  # a leftover harms nobody
+                patience(partial(remove, place))
 
 
-def _round(output: str, writers: ThreadPoolExecutor, seconds: float) -> None:
-    """One new name. Raises TimeoutError where an answer got lost: it shows nothing."""
-    name = f"{RUNS}/.probe-{uuid4().hex}"
-    place = join(output, name)
-    contents = [f"writer {writer}".encode() for writer in range(WRITERS)]
-    answers = list(writers.map(lambda data: create(output, name, data, seconds), contents))
-    contents.append(b"late")
-    answers.append(create(output, name, b"late", seconds))
-    try:
-        if Answer.UNKNOWN in answers:
+def _sure_answer(output: str, name: str, patience: Patience, data: bytes) -> Answer:
+    """Created or taken; where an answer got lost the name is tried again, and may be taken by
+    oneself. Raises StoreError where every answer gets lost.
+    """
+
+    def attempt(seconds: float) -> Answer:
+        answer = create(output, name, data, seconds)
+        if answer is Answer.UNKNOWN:
             raise TimeoutError("the store did not answer")
-        try:
-            found = fetch(place, seconds=seconds)
-        except FileNotFoundError as error:
-            raise StoreError(f"{output} does not give back what it took: {error}") from error
-        _judge(output, answers, contents, found)
-    finally:
-        with suppress(*client_errors()):  # a leftover harms nobody
-            remove(place, seconds)
+        return answer
+
+    return ask(join(output, name), attempt, patience, WRITTEN)
 
 
 def _judge(output: str, answers: list[Answer], contents: list[bytes], found: bytes) -> None:

@@ -30,6 +30,9 @@ _REQUEST_ERRORS = (
     ("botocore.exceptions", "ConfigParseError"),
 )
 
+# an answer that could not be parsed carries a status that no server sent
+_PARSER_ERRORS = (("aiohttp.http_exceptions", "HttpProcessingError"),)
+
 EXPIRED = frozenset(
     {
         "ExpiredToken",
@@ -80,6 +83,8 @@ def _imported(names: tuple[tuple[str, str], ...]) -> tuple[type[BaseException], 
 def http_status(error: BaseException | None) -> int | None:
     """The HTTP status behind `error` or what caused it; None where no server answered."""
     for one in _causes(error):
+        if isinstance(one, _imported(_PARSER_ERRORS)):
+            continue
         response = getattr(one, "response", None)
         if isinstance(response, Mapping):  # botocore
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
