@@ -10,7 +10,7 @@ PIP_INSTALL := $(PIP) install --no-input --no-deps --require-hashes --only-binar
 CPU_TORCH := CPython 3.11 on Linux, x86-64
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test simulate check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ demo: install  ## caption the pictures in examples/images with the pocket model,
 
 test: install  ## run all tests
 	$(BIN)/python -m pytest
+
+simulate: install  ## put the driver and the commit through 10,000 seeds of faults
+	$(BIN)/python -m tests.simulation
 
 check: install  ## what CI runs: format, lint, types, import rules, then the tests
 	$(BIN)/python -m ruff format --check

@@ -12,7 +12,11 @@ from tests.fake_store import FakeStore
 from workers.store import Entry, Patience, Span, base
 
 if TYPE_CHECKING:
+    from tests.simulation.commands import Command
+    from tests.simulation.replicas import Actor
     from tests.simulation.world import World
+
+    Process = Actor | Command
 
 Answer = TypeVar("Answer")
 
@@ -127,7 +131,7 @@ class FaultyStore(FakeStore):
 
     # how it is answered
 
-    def _process(self):  # type: ignore[no-untyped-def]
+    def _process(self) -> Process | None:
         task = self._world.scheduler.current
         return task.owner if task else None
 
