@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from schemas.image import Shard
 from schemas.outcome import ErrorCode
+from schemas.passed import passed_values
 from schemas.run import Plan
 from tests.runs import job_spec, png, put, row
 from workers.plan import Run, finish, freeze, load_shards, open_run
@@ -41,8 +42,12 @@ def label(
 def commit(run: Run, plan: Plan, shard: Shard, code: ErrorCode | None) -> None:
     """Commit the shard's part, all of it labelled, or failed with `code`."""
     run_id = run.spec.run_id
-    labels = [row(image, run_id, code) for image in shard.images]
-    commit_part(run.output, run_id, plan.digest, shard, labels, run.spec.job.task, "a")
+    labels = [
+        row(image, run_id, code) | passed_values(image.columns, plan.columns)
+        for image in shard.images
+    ]
+    task = run.spec.job.task
+    commit_part(run.output, run_id, plan.digest, shard, labels, task, "a", plan.columns)
 
 
 def finished(store: str, failing: Collection[int] = (1,), **changes: Any) -> tuple[Run, Plan]:

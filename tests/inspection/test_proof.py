@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from schemas import document
+from schemas.image import InputFormat
 from schemas.outcome import UsageError
 from schemas.rows import SCHEMA_VERSION_KEY, TASK_KEY
 from tests.inspected import (
@@ -23,9 +24,9 @@ from tests.inspected import (
     swap,
     with_value,
 )
-from tests.runs import put
+from tests.runs import job_spec, put
 from workers.inspection import Broken, Proof, find_runs, prove
-from workers.plan import Run, finish
+from workers.plan import Run, finish, freeze, open_run
 from workers.store import fetch
 
 PART = "labels/run=00000001/part-{:05d}.parquet"
@@ -387,3 +388,16 @@ def test_a_plan_that_was_wrong_from_the_start_is_found(
         run, run.names.plan, lambda data: data.replace(page.sha256.encode(), digest.encode())
     )
     assert only(proof_of(run).broken) == Broken(page.name, told)
+
+
+def test_columns_of_input_belong_to_the_schema(folder: str) -> None:
+    """The plan says which there are: a part without one of them, or of another type, is broken."""
+    put(folder, "in.csv", b"uri,text\n/a.png,one\n/b.png,two\n/c.png,three\n")
+    run = open_run(job_spec(f"{folder}/in.csv", f"{folder}/out", input_format=InputFormat.CSV))
+    plan = freeze(run, 2, "cpu", 8)
+    label(run, plan)
+    finish(run, plan, {})
+    assert [column.name for column in plan.columns] == ["text"]
+    assert proof_of(run).whole
+    change_rows(run, 1, lambda table: table.drop_columns(["text"]))
+    assert "has other columns (text)" in only(proof_of(run).broken).problem

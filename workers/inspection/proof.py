@@ -17,6 +17,9 @@ from workers.plan.documents import Run, find_document
 from workers.plan.threads import in_order
 from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, fetch, list_pages
 
+READERS = 8
+"""So many parts are held at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Broken:
@@ -75,7 +78,7 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
     if plan is None or not _agree(run, plan, result, proof):
         return proof
     expected = _expected(run, plan, result, proof, patience)
-    for part, found in in_order(lambda one: _found(output, one, patience), expected):
+    for part, found in in_order(lambda one: _found(output, one, patience), expected, READERS):
         if found.problems:
             proof.broken.append(Broken(part.name, "; ".join(found.problems), part.shard))
             continue

@@ -12,16 +12,18 @@ Answer = TypeVar("Answer")
 READERS = 16
 
 
-def in_order(ask: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
-    """`map(ask, items)` by READERS threads, of which each is at most one answer ahead.
+def in_order(
+    ask: Callable[[Item], Answer], items: Iterable[Item], readers: int = READERS
+) -> Iterator[Answer]:
+    """`map(ask, items)` by so many threads, of which each is at most one answer ahead.
 
     What `ask` raises is raised here.
     """
     waiting = iter(items)
-    with ThreadPoolExecutor(READERS, thread_name_prefix="plan") as pool:
+    with ThreadPoolExecutor(readers, thread_name_prefix="plan") as pool:
         asked: deque[Future[Answer]] = deque()
         try:
-            asked.extend(pool.submit(ask, item) for item in islice(waiting, 2 * READERS))
+            asked.extend(pool.submit(ask, item) for item in islice(waiting, 2 * readers))
             while asked:
                 answer = asked.popleft().result()
                 asked.extend(pool.submit(ask, item) for item in islice(waiting, 1))
