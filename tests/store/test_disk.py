@@ -14,7 +14,7 @@ from schemas.outcome import UsageError
 from tests.clock import patience
 from workers.sink.create import Answer, commit, create, tidy
 from workers.store import disk
-from workers.store.disk import create_on_disk, rename_without_replacing
+from workers.store.disk import create_on_disk, rename_without_replacing, replace_on_disk
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -157,3 +157,21 @@ def test_a_late_writer_loses_its_scratch_and_nothing_else(
     tidied.clear()
     assert create(output, name, b"second") is Answer.TAKEN
     assert files(tmp_path) == {name: b"first"}
+
+
+def test_what_is_replaced_was_whole_before_and_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the moment of the rename the old content is there and the new one durable beside it."""
+    replace_on_disk(str(tmp_path / "heartbeat.json"), b"old, and longer")
+    rename = Path.replace
+    seen: list[tuple[bytes, bytes]] = []
+
+    def watched(source: Path, target: Path) -> Path:
+        seen.append((target.read_bytes(), source.read_bytes()))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    replace_on_disk(str(tmp_path / "heartbeat.json"), b"new")
+    assert seen == [(b"old, and longer", b"new")]
+    assert files(tmp_path) == {"heartbeat.json": b"new"}
