@@ -26,6 +26,7 @@ SKIPPED = {
     SkipRule.NAME: "with a name that is not UTF-8",
     SkipRule.NOT_A_FILE: "that are no files, such as links to folders",
     SkipRule.PLACEHOLDER: "that stand for folders",
+    SkipRule.LONG_SIDECAR: "of text too long for a column",
     PlanRule.GONE_SINCE_RUN: "that failed in the replayed run and are gone since",
 }
 """The program's own files under OUTPUT go without saying."""
@@ -46,7 +47,7 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
     lines += skipped_in_words(result.skipped)
     try:
-        lines += [f"  {_name(uri)}: {label!r}" for uri, label in examples(run, result, column)]
+        lines += [f"  {_name(item)}: {label!r}" for item, label in examples(run, result, column)]
     except FileNotFoundError as error:
         cure = "" if run.spec.job.replay_of else "; --new-run labels again"
         raise RunFolderError(
@@ -75,7 +76,7 @@ def _before(run: Run, result: Result) -> str:
 
 
 def examples(run: Run, result: Result, column: str) -> list[tuple[str, str]]:
-    """Up to EXAMPLES labelled images from all over the run: URI and label."""
+    """Up to EXAMPLES labelled images from all over the run: item and label."""
     parts = [part for part in result.parts if part.labelled]
     rows: list[tuple[str, str]] = []
     for part in spread(parts, EXAMPLES):
@@ -87,9 +88,9 @@ def _labelled(part: str, column: str) -> list[tuple[str, str]]:
     data = ask(part, lambda seconds: fetch(part, seconds=seconds), PATIENCE)
     # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
     file = pq.ParquetFile(pa.BufferReader(data))
-    table = file.read(columns=["uri", "status", column], use_threads=False)
+    table = file.read(columns=["item_id", "status", column], use_threads=False)
     table = table.filter(pc.equal(table["status"], Status.LABELLED))
-    return list(zip(table["uri"].to_pylist(), table[column].to_pylist(), strict=True))
+    return list(zip(table["item_id"].to_pylist(), table[column].to_pylist(), strict=True))
 
 
 def spread(things: Sequence[Thing], count: int) -> list[Thing]:

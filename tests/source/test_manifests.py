@@ -243,6 +243,14 @@ def test_pages_are_small_and_rows_in_order(store: str, monkeypatch: pytest.Monke
     assert [bool(image.input_digest) for image in rows] == [True, False] * 50
 
 
+def test_long_texts_fill_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is bounded in what its columns hold too."""
+    monkeypatch.setattr(page, "PAGE_TEXT", 1000)
+    put(str(tmp_path), "list.csv", b"path,text\n" + b"a.png,%s\n" % (b"x" * 400) * 10)
+    job = job_spec(str(tmp_path / "list.csv"), input_format=CSV)
+    assert [len(one.images) for one in list_images(job)] == [1, 3, 3, 3, 0]
+
+
 def test_an_object_that_may_not_be_listed_may_be_read(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

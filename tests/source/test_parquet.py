@@ -272,6 +272,14 @@ def test_a_column_that_cannot_be_told_is_bad_usage(
     assert "number" not in columns or "number" in str(caught.value)
 
 
+def test_two_columns_of_one_name_are_bad_usage(tmp_path: Path) -> None:
+    """A row could hold only one of them."""
+    table = pa.Table.from_arrays([pa.array([b"x"]), pa.array([1]), pa.array([2])], ["i", "n", "n"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UsageError, match=r"a\.parquet.*'n'"):
+        listed(str(tmp_path / "a.parquet"), PARQUET)
+
+
 def test_zero_rows_are_zero_items(store: str) -> None:
     """An empty table holds nothing, and breaks nothing."""
     empty = pa.table({"image": pa.array([], pa.binary()), "n": pa.array([], pa.int64())})
@@ -322,10 +330,10 @@ def test_a_file_that_changed_since_the_plan_is_not_read(store: str) -> None:
     pictures = [bytes([row]) * 100_000 for row in range(100)]
     put(store, "a.parquet", parquet_of({"image": pictures}, compression="none", row_group_size=50))
     images, _ = listed(f"{store}/a.parquet", PARQUET)
-    early = reader()
+    early, late = reader(), reader()
     assert early.read(images[0]) == pictures[0]
-    put(store, "a.parquet", parquet_of({"image": PICTURES}))
-    for one in (early, reader()):
+    for one, data in ((early, parquet_of({"image": PICTURES})), (late, b"")):
+        put(store, "a.parquet", data)
         with pytest.raises(ItemError) as caught:
             one.read(images[99])
         assert caught.value.code is ErrorCode.CHANGED_SINCE_PLAN

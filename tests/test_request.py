@@ -1,0 +1,37 @@
+"""A request, resolved: nothing of it is left open."""
+
+from typing import Any
+
+import pytest
+
+from schemas.image import InputFormat
+from schemas.outcome import UsageError
+from workers.request import Request
+
+
+def request(input: str, **changes: Any) -> Request:
+    return Request(input, "/out", "caption", "pocket", **changes)
+
+
+def test_the_format_is_frozen() -> None:
+    """It is seen from the path once, when the job is asked for, or taken as it is said."""
+    assert request("/in").resolve().input_format is InputFormat.IMAGES
+    assert request("s3://b/*.tar").resolve().input_format is InputFormat.WEBDATASET
+    job = request("/in", input_format=InputFormat.PARQUET, image_column="photo").resolve()
+    assert (job.input_format, job.image_column) == (InputFormat.PARQUET, "photo")
+
+
+@pytest.mark.parametrize(
+    ("input", "changes", "why"),
+    [
+        ("/in", {"image_column": "photo"}, "--image-column is for Parquet"),
+        ("a.tar", {"image_column": "photo"}, "--image-column is for Parquet"),
+        ("a.tar.gz", {}, "compressed tar"),
+        ("a.tgz", {"input_format": InputFormat.WEBDATASET}, "compressed tar"),
+        ("/out/in.csv", {}, "holds INPUT"),
+    ],
+)
+def test_what_cannot_be_read_is_bad_usage(input: str, changes: dict[str, Any], why: str) -> None:
+    """A request that no listing could meet is refused before anything is listed."""
+    with pytest.raises(UsageError, match=why):
+        request(input, **changes).resolve()
