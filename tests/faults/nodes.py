@@ -19,6 +19,13 @@ from workers.failpoints import VARIABLE
 
 MARK = "BUCKETSIGHT_NODES"
 """In the environment of every process of the nodes, with a value of their own."""
+OF_THE_NODES = (
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
+    "RAY_TMPDIR",
+)
+"""What their users set as they do."""
 NEWS_OF_DEATH = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 1000,
@@ -68,12 +75,10 @@ class Nodes:
         given = {"OMP_NUM_THREADS": "1", **more}
         if failpoints:
             given[VARIABLE] = failpoints
-        token = {name: os.environ[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")}
         return environment(
             RAY_ADDRESS=self.address,
-            RAY_TMPDIR=os.environ["RAY_TMPDIR"],
             RAY_JOB_CONFIG_JSON_ENV_VAR=json.dumps({"runtime_env": {"env_vars": given}}),
-            **token,
+            **{name: os.environ[name] for name in OF_THE_NODES},
             **given,
         )
 

@@ -30,24 +30,29 @@ def rows_of(output: str, run_id: str = "00000001") -> list[dict[str, Any]]:
 class Difference:
     """What a run lacks, and has too much or otherwise, beside one that nothing happened to."""
 
-    lost: int
-    doubled: int
-    differing: int
+    lost: int = 0
+    doubled: int = 0
+    differing: int = 0
+    columns: frozenset[str] = frozenset()
+    """In which rows differ."""
 
-    def __bool__(self) -> bool:
-        return bool(self.lost or self.doubled or self.differing)
+
+SAME = Difference()
 
 
 def compare(undisturbed: Sequence[Row], rows: Sequence[Row]) -> Difference:
     """Row by row and column by column, all that `OF_THE_RUN` does not name."""
-    expected = {row["item_id"]: _label(row) for row in undisturbed}
+    expected = {row["item_id"]: row for row in undisturbed}
     times = Counter(row["item_id"] for row in rows)
+    columns = [_differing(row, expected.get(row["item_id"], {})) for row in rows]
     return Difference(
         lost=len(expected.keys() - times.keys()),
         doubled=sum(count - 1 for count in times.values()),
-        differing=sum(_label(row) != expected.get(row["item_id"]) for row in rows),
+        differing=sum(map(bool, columns)),
+        columns=frozenset().union(*columns),
     )
 
 
-def _label(row: Row) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in OF_THE_RUN}
+def _differing(row: Row, other: Row) -> set[str]:
+    names = (row.keys() | other.keys()) - set(OF_THE_RUN)
+    return {name for name in names if row.get(name) != other.get(name)}
