@@ -22,9 +22,9 @@ from workers.dispatch import (
     Dispatch,
     Terms,
 )
-from workers.fleet import Event
+from workers.fleet import Begun, Event
 from workers.ledger import MAX_CRASHES, Ledger
-from workers.messages import Caution
+from workers.messages import BatchBegun, Caution
 from workers.progress import SECONDS_BETWEEN_LINES, Progress
 
 SILENCE = 1000.0
@@ -163,6 +163,23 @@ def test_an_image_that_kills_is_bisected_and_condemned(scene: Scene) -> None:
     assert cautions[3] is not None
     assert [position for position, _ in cautions[3].condemned] == [1]
     assert cautions[3].condemned[0][1].error_code == "replica_crashed"
+
+
+def test_a_crash_after_the_last_batch_blames_no_image(scene: Scene) -> None:
+    """A careful replica that dies while it writes the part was through with its images."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.dies(0)]
+        yield [fleet.starts(1)]
+        yield [fleet.begins(1, 1), Begun(1, BatchBegun((), 2))]
+        yield [fleet.dies(1)]
+        yield [fleet.starts(2)]
+        assert fleet.given[-1] == (2, 0, Caution())
+        yield [fleet.commits(2)]
+
+    assert scene.run(script(), count=1, replicas=1).keys() == {0}
 
 
 def test_crashes_that_nothing_gets_through_stop_the_run(scene: Scene) -> None:

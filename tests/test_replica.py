@@ -192,8 +192,10 @@ def test_each_batch_is_announced_before_it_is_looked_at(
     job = job_for(images, checkpoint)
     replica, shard = replica_for(job, checkpoint), shard_of(job)
     announced: list[int] = []
+    begun: list[BatchBegun] = []
     for message in replica.process(shard, caution):
         if isinstance(message, BatchBegun):
+            begun.append(message)
             assert message.images_before == len(announced)
             if caution:
                 assert len(read) == len(announced)
@@ -201,6 +203,8 @@ def test_each_batch_is_announced_before_it_is_looked_at(
         else:
             assert isinstance(message, Committed)
             assert [row["uri"] for row in rows_of(job, message)] == [str(path) for path in paths]
+    if caution:  # a crash from here on is none of theirs
+        assert begun[-1] == BatchBegun((), len(shard))
     first = caution.suspects if caution else ()
     assert announced == [*first, *(place for place in range(10) if place not in first)]
     assert len(read) == len(shard)
@@ -225,12 +229,12 @@ def test_a_condemned_image_is_not_looked_at(images: Path, checkpoint: Path) -> N
 
 
 def test_news_of_an_ordinary_shard_is_not_repeated(images: Path, checkpoint: Path) -> None:
-    """Within `news_seconds` the driver hears of one batch; cautious, of each."""
+    """Within `news_seconds` the driver hears of one batch; cautious, of each and of the end."""
     write_pictures(images, 10)
     job = job_for(images, checkpoint)
     replica_for(job, checkpoint)
     replica = Replica(replace(assignment_of(job, checkpoint), news_seconds=3600))
-    for caution, batches in ((None, 1), (Caution(), 3)):
+    for caution, batches in ((None, 1), (Caution(), 4)):
         messages = list(replica.process(shard_of(job), caution))
         assert sum(isinstance(message, BatchBegun) for message in messages) == batches
 

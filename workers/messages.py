@@ -54,6 +54,7 @@ class BatchBegun:
     """
 
     positions: tuple[int, ...]
+    """Empty once a careful one is through with all: what ends it now is no image's fault."""
     images_before: int
     """Of the shard, that are behind it."""
 

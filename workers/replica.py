@@ -120,6 +120,8 @@ class Replica:
             images = [shard.images[position] for position in positions]
             seen = list(islice(self._ahead.in_order(images) if caution else ordinary, len(images)))
             rows |= zip(positions, self._label(images, seen), strict=True)
+        if caution:
+            yield BatchBegun((), len(rows))
         self._withheld.append((shard, [rows[position] for position in range(len(shard))]))
         if self._outage.suspicious:
             yield Withheld()

@@ -149,7 +149,7 @@ class SimulatedFleet:
         if crashed and handle.shards:
             case = self._case(handle.shards[0])
             case.crashes += 1
-            if len(handle.batch) == 1:
+            if len(handle.batch) == 1 and not handle.actor.died_writing:
                 case.alone.add(handle.batch[0])
 
     def _case(self, shard: Shard) -> _Case:
@@ -180,7 +180,7 @@ class SimulatedFleet:
             self.condemned.add(shard.images[position].item_id)
             self._world.condemned.add(shard.images[position].item_id)
             if position not in case.alone:
-                problem(f"image {position} of shard {shard.index} never ended a replica alone")
+                problem(f"image {position} of shard {shard.index} never ended a replica by itself")
         batch = min(self._assignment.batch_size, len(shard))
         if self._world.scenario.quiet and not case.disturbed:
             starts = case.crashes + 1

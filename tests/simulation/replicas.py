@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from PIL import Image
 
@@ -69,6 +69,7 @@ class Actor:
         self.deaf = False
         """Its driver has given it up, or was told that it is gone."""
         self.settling = False
+        self.died_writing = False
         self.read_failed = False
         """Whether the last image that it read did, for what may be the store's fault."""
         straggles = world.fate.strikes("straggler")
@@ -103,7 +104,8 @@ class Actor:
             return True
         return False
 
-    def die(self, where: str) -> None:
+    def die(self, where: str) -> NoReturn:
+        self.died_writing = where.endswith("a write")
         self._world.scheduler.say(f"dies {where}")
         raise Killed
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.simulation.replicas import Actor
     from tests.simulation.world import World
 
-    Process = Actor | Command
 
 Answer = TypeVar("Answer")
 
@@ -43,11 +42,7 @@ class FaultyStore(FakeStore):
     def pages(self, place: str, patience: Patience) -> Iterator[list[Entry]]:
         after = ""
         while True:
-            page = patience(
-                lambda seconds, after=after: self._ask(
-                    "list", place, seconds, partial(self._page, place, after)
-                )
-            )
+            page = patience(partial(self._listed, place, after))
             yield page
             if len(page) < base.PAGE:
                 return
@@ -110,9 +105,12 @@ class FaultyStore(FakeStore):
             raise PermissionError(uri)
         return super().fetch(uri, version, None, None, None)
 
+    def _listed(self, place: str, after: str, seconds: float) -> list[Entry]:
+        return self._ask("list", place, seconds, lambda: self._page(place, after))
+
     def _page(self, place: str, after: str) -> list[Entry]:
         self._world.listed(place)
-        entries = []
+        entries: list[Entry] = []
         for uri in self._shown(place):
             if uri > after and len(entries) < base.PAGE:
                 data, version = self.objects[uri]
@@ -131,7 +129,7 @@ class FaultyStore(FakeStore):
 
     # how it is answered
 
-    def _process(self) -> Process | None:
+    def _process(self) -> Actor | Command | None:
         task = self._world.scheduler.current
         return task.owner if task else None
 
