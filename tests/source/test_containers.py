@@ -176,3 +176,22 @@ def test_a_container_that_changes_under_the_listing_is_broken(
     assert "changed" in images[-1].failure.error_message
     assert {image.input_digest for image in images} == {images[0].input_digest}
     assert len(images) < 1100
+
+
+def test_a_container_that_is_cut_under_the_listing_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store without versions that gives less than it listed has not given the tar's end."""
+    monkeypatch.setattr(containers, "BLOCK", 4096)
+    real = fetching.fetch
+
+    def cut(uri: str, version: str, seconds: float, span: Any, limit: Any) -> bytes:
+        return real(uri, "", seconds, span, limit) if span[0] < 8192 else b""
+
+    monkeypatch.setattr(fetching, "fetch", cut)
+    put(str(tmp_path), "a.tar", tar_of({f"{n:03d}.png": png() for n in range(20)}))
+    images, _ = listed(str(tmp_path / "a.tar"), TAR)
+    assert images[-1].item_id == f"{tmp_path}/a.tar#broken"
+    assert images[-1].failure is not None
+    assert "shorter" in images[-1].failure.error_message
+    assert 1 < len(images) < 20

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from schemas.outcome import (
     BrokenContainerError,
+    ChangedSincePlanError,
     ForbiddenError,
     NotFoundError,
     ReadError,
@@ -30,14 +31,18 @@ are decoded have as RGB."""
 
 
 def bytes_of(uri: str, version: str, patience: Patience, span: Span | None = None) -> bytes:
-    """The bytes of `span`, or all up to LARGEST_IMAGE, of just that `version` of the object.
+    """The bytes of `span`, which lies within the object, or all up to LARGEST_IMAGE, of just that
+    `version`.
 
     What may pass is tried again under `patience`'s one deadline. Raises NotFoundError,
     ForbiddenError (also for credentials that are refused or missing), ChangedSincePlanError,
     TooManyBytesError or ReadFailedError.
     """
     limit = None if span else LARGEST_IMAGE
-    return answer_of(uri, lambda seconds: fetch(uri, version, seconds, span, limit), patience)
+    data = answer_of(uri, lambda seconds: fetch(uri, version, seconds, span, limit), patience)
+    if span and len(data) < span[1]:  # of a store that tells no versions
+        raise ChangedSincePlanError(f"{uri} is shorter than it was when it was planned")
+    return data
 
 
 def entry_of(uri: str, patience: Patience) -> Entry:
