@@ -29,8 +29,6 @@ DRAIN_SECONDS = 25.0
 class Command:
     """One driver after the other, until one says that the run is whole."""
 
-    is_replica = False
-
     def __init__(self, world: World, name: str, at: float, new_run: bool) -> None:
         self._world = world
         self.name = name
@@ -44,7 +42,7 @@ class Command:
         self.task = world.scheduler.spawn(name, self._live, self)
 
     def step(self, doing: str) -> bool:
-        """A moment at which it may be killed."""
+        """A moment at which it may be killed; True where it has just come back from far away."""
         world = self._world
         if doing:
             world.scheduler.say(doing)
@@ -54,6 +52,10 @@ class Command:
                 world.fate.note("driver killed while it plans")
             world.scheduler.say("is killed")
             raise Killed
+        if world.fate.strikes("driver oversleeps"):
+            world.scheduler.say("oversleeps")
+            world.scheduler.sleep(world.fate.dice.uniform(100, 4000))
+            return True
         return False
 
     def _live(self) -> None:

@@ -47,7 +47,7 @@ def _overwrite() -> Broken:
             return Answer.UNKNOWN
         return Answer.CREATED
 
-    real = CREATE.create
+    real: Callable[..., Answer] = CREATE.create
     return mock.patch.object(CREATE, "create", create)
 
 
@@ -56,7 +56,7 @@ def _believe(answer: Answer) -> Callable[[], Broken]:
 
     def mutant() -> Broken:
         def create(output: str, name: str, data: bytes, seconds: float | None = None) -> Answer:
-            given = real(output, name, data, seconds)
+            given: Answer = real(output, name, data, seconds)
             return Answer.CREATED if given is answer else given
 
         real = CREATE.create

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from PIL import Image
 
 from schemas.image import Shard
-from schemas.outcome import BucketsightError
+from schemas.outcome import BucketsightError, ChangedSincePlanError
 from tests.simulation.job import MODEL_DIGEST
 from tests.simulation.scheduler import FOR_EVER, Killed, Task
 from workers.messages import Assignment, Caution, Message
@@ -55,8 +55,6 @@ def picture(number: int) -> bytes:
 
 class Actor:
     """The process of one replica."""
-
-    is_replica = True
 
     def __init__(self, world: World, name: str, machine: int, assignment: Assignment) -> None:
         self.name = name
@@ -114,7 +112,7 @@ class Actor:
         self._strike(number, "at reading")
         try:
             data = fetch()
-        except FileNotFoundError:
+        except (FileNotFoundError, ChangedSincePlanError):
             self.read_failed = False
             raise
         except OSError:
@@ -230,7 +228,7 @@ class ColourModel:
         return cls()
 
     def encode(self, images: list[Image.Image]) -> list[int]:
-        numbers = [image.getpixel((0, 0))[0] for image in images]
+        numbers = [image.tobytes()[0] for image in images]
         task = WORLDS[-1].scheduler.current
         assert task is not None
         task.owner.labels(numbers)

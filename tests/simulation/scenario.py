@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 UNIVERSE = 48
 """Images that there can be at most; each looks the same in all simulations."""
 
-FAILING = ("missing", "forbidden", "broken", "refused by the model")
+FAILING = ("missing", "forbidden", "changed", "broken", "refused by the model")
 """How an image fails by itself, which costs a row and no replica."""
 POISON = ("crash at reading", "crash in the model", "hang at reading", "hang in the model")
 
@@ -24,6 +24,7 @@ CHANCES = {
     "bucket grows": 0.3,
     # at each turn of a driver
     "driver killed": 0.01,
+    "driver oversleeps": 0.005,
     # at each turn of a replica
     "crash before a write": 0.15,
     "crash during a write": 0.15,
@@ -44,6 +45,7 @@ MOST = {
     "stale listing": 20,
     "bucket grows": UNIVERSE,
     "driver killed": 5,
+    "driver oversleeps": 2,
     "crash before a write": 3,
     "crash during a write": 3,
     "crash after a write": 3,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from schemas.uri import join
 from tests.fake_store import FakeStore
+from tests.simulation.replicas import Actor
 from workers.store import Entry, Patience, Span, base
 
 if TYPE_CHECKING:
     from tests.simulation.commands import Command
-    from tests.simulation.replicas import Actor
     from tests.simulation.world import World
 
 
@@ -64,7 +64,7 @@ class FaultyStore(FakeStore):
         self, uri: str, version: str, seconds: float | None, span: Span | None, limit: int | None
     ) -> bytes:
         process = self._process()
-        if process and uri in self._world.numbers:
+        if isinstance(process, Actor) and uri in self._world.numbers:
             return process.reads(
                 self._world.numbers[uri],
                 lambda: self._ask("get", uri, seconds, partial(self._image, uri, version)),
@@ -103,6 +103,8 @@ class FaultyStore(FakeStore):
             raise FileNotFoundError(uri)
         if failing == "forbidden":
             raise PermissionError(uri)
+        if failing == "changed":
+            base.require_version(uri, "etag:of today", version)
         return super().fetch(uri, version, None, None, None)
 
     def _listed(self, place: str, after: str, seconds: float) -> list[Entry]:
@@ -159,12 +161,12 @@ class FaultyStore(FakeStore):
             return effect()
         fate, later = self._world.fate, self._world.scheduler.later
         process.step(f"write {uri}")
-        if process.is_replica and process.deaf:
+        if isinstance(process, Actor) and process.deaf:
             ended = " after all has ended" if self._world.over else ""
             fate.note(f"zombie writes{ended}")
-        if process.is_replica and fate.strikes("crash before a write"):
+        if isinstance(process, Actor) and fate.strikes("crash before a write"):
             process.die("before a write")
-        if process.is_replica and fate.strikes("crash during a write"):
+        if isinstance(process, Actor) and fate.strikes("crash during a write"):
             later(fate.dice.uniform(0, 300), _quietly(effect))
             process.die("during a write")
         self._refuse(uri)
@@ -187,7 +189,7 @@ class FaultyStore(FakeStore):
             _quietly(effect)()
             self._stall(seconds)
         effect()
-        if process.is_replica and fate.strikes("crash after a write"):
+        if isinstance(process, Actor) and fate.strikes("crash after a write"):
             process.die("after a write")
         process.step("")
         return None
