@@ -67,11 +67,11 @@ def test_a_file_is_of_the_kind_that_is_said(store: str) -> None:
         assert [image.item_id for image in images] == [f"{store}/in/shard-0#a.png"]
 
 
-def test_containers_without_an_image_are_said_in_a_sentence(store: str) -> None:
+def test_containers_without_an_image_are_said_in_a_sentence(tmp_path: Path) -> None:
     """INPUT holds nothing to label, though it holds containers."""
-    put(store, "in/a.tar", tar_of({"a.cls": b"1"}))
+    put(str(tmp_path), "in/a.tar", tar_of({"a.cls": b"1"}))
     with pytest.raises(UsageError, match=r"holds no image.*'container'.*'extension'"):
-        check_input(job_spec(f"{store}/in", input_format=TAR), patience())
+        check_input(job_spec(f"{tmp_path}/in", input_format=TAR), patience())
 
 
 def test_a_look_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

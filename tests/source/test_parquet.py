@@ -118,14 +118,14 @@ def test_rows_in_order_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert begun == [0]
 
 
-def test_a_null_is_an_empty_image(store: str) -> None:
+def test_a_null_is_an_empty_image(tmp_path: Path) -> None:
     """A row without bytes fails as an empty file does; its neighbours do not."""
     for name, column in (
         ("a.parquet", pa.array([b"1", None, b"3"])),
         ("b.parquet", hugging_face([b"1", None, b"3"])),
     ):
-        put(store, name, parquet_of({"image": column}))
-        images, _ = listed(f"{store}/{name}", PARQUET)
+        put(str(tmp_path), name, parquet_of({"image": column}))
+        images, _ = listed(f"{tmp_path}/{name}", PARQUET)
         one = reader()
         assert one.read(images[0]) == b"1"
         with pytest.raises(ItemError, match="null") as caught:
@@ -280,28 +280,32 @@ def test_two_columns_of_one_name_are_bad_usage(tmp_path: Path) -> None:
         listed(str(tmp_path / "a.parquet"), PARQUET)
 
 
-def test_zero_rows_are_zero_items(store: str) -> None:
+def test_zero_rows_are_zero_items(tmp_path: Path) -> None:
     """An empty table holds nothing, and breaks nothing."""
     empty = pa.table({"image": pa.array([], pa.binary()), "n": pa.array([], pa.int64())})
-    put(store, "a.parquet", parquet_of(dict(zip(empty.column_names, empty.columns, strict=True))))
-    assert listed(f"{store}/a.parquet", PARQUET) == ([], {"container": 1})
+    put(
+        str(tmp_path),
+        "a.parquet",
+        parquet_of(dict(zip(empty.column_names, empty.columns, strict=True))),
+    )
+    assert listed(f"{tmp_path}/a.parquet", PARQUET) == ([], {"container": 1})
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"no Parquet at all" * 100])
-def test_what_is_no_parquet_is_a_failed_item(store: str, data: bytes) -> None:
+def test_what_is_no_parquet_is_a_failed_item(tmp_path: Path, data: bytes) -> None:
     """The other files are whole."""
-    put(store, "in/a.parquet", data)
-    put(store, "in/b.parquet", parquet_of({"image": [b"x"]}))
-    images, _ = listed(f"{store}/in", PARQUET)
+    put(str(tmp_path), "in/a.parquet", data)
+    put(str(tmp_path), "in/b.parquet", parquet_of({"image": [b"x"]}))
+    images, _ = listed(f"{tmp_path}/in", PARQUET)
     assert [image.item_id for image in images] == [
-        f"{store}/in/a.parquet#broken",
-        row_id(f"{store}/in/b.parquet", 0),
+        f"{tmp_path}/in/a.parquet#broken",
+        row_id(f"{tmp_path}/in/b.parquet", 0),
     ]
     assert images[0].failure is not None
     assert images[0].failure.error_code is ErrorCode.BROKEN_CONTAINER
 
 
-def test_damage_in_the_middle_costs_what_lies_there(store: str) -> None:
+def test_damage_in_the_middle_costs_what_lies_there(tmp_path: Path) -> None:
     """Rows before the damaged page are read, those in it say that the file is broken; a listing
     that stumbles there has what came before.
     """
@@ -312,10 +316,10 @@ def test_damage_in_the_middle_costs_what_lies_there(store: str) -> None:
     for column in (0, 1):
         start = footer.row_group(1).column(column).data_page_offset
         data = data[:start] + b"\xff" * 64 + data[start + 64 :]
-    put(store, "a.parquet", data)
-    images, skipped = listed(f"{store}/a.parquet", PARQUET)
+    put(str(tmp_path), "a.parquet", data)
+    images, skipped = listed(f"{tmp_path}/a.parquet", PARQUET)
     assert len(images) == 2001
-    assert images[-1].item_id == f"{store}/a.parquet#broken"
+    assert images[-1].item_id == f"{tmp_path}/a.parquet#broken"
     assert not skipped
     one = reader()
     assert one.read(images[1999]) == pictures[1999]

@@ -50,11 +50,11 @@ def test_a_member_is_an_image_and_its_neighbours_are_columns(store: str) -> None
 
 
 @pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_long_and_foreign_names_are_names(store: str, format: int) -> None:
+def test_long_and_foreign_names_are_names(tmp_path: Path, format: int) -> None:
     """Names that fit no plain header come by GNU's and by pax's ways."""
     members = {f"{'long/' * 60}{name}.png": png() for name in ("a b#%", "画像 🍎", "x" * 150)}
-    put(store, "a.tar", tar_of(members, format=format))
-    images, _ = listed(f"{store}/a.tar", TAR)
+    put(str(tmp_path), "a.tar", tar_of(members, format=format))
+    images, _ = listed(f"{tmp_path}/a.tar", TAR)
     assert {image.item_id.partition("#")[2] for image in images} == set(members)
     assert [reader().read(image) for image in images] == [png()] * 3
 
@@ -83,7 +83,7 @@ def test_a_tar_by_the_command_tar_is_read(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_no_image_is_counted_by_rule(store: str) -> None:
+def test_what_is_no_image_is_counted_by_rule(tmp_path: Path) -> None:
     """Every member is an item or is counted under one rule."""
     longest = webdataset.LONGEST_SIDECAR
     members = {
@@ -96,8 +96,8 @@ def test_what_is_no_image_is_counted_by_rule(store: str) -> None:
         "__MACOSX/._a.png": png(),
         "latin-\udce9.png": png(),
     }
-    put(store, "a.tar", tar_of(members))
-    images, skipped = listed(f"{store}/a.tar", TAR)
+    put(str(tmp_path), "a.tar", tar_of(members))
+    images, skipped = listed(f"{tmp_path}/a.tar", TAR)
     assert len(images) == 1
     assert json.loads(images[0].columns) == {"json": "x" * longest}
     assert skipped == {
@@ -130,10 +130,10 @@ def test_an_empty_member_is_read_as_empty(store: str) -> None:
     assert [reader().read(image) for image in images] == [b"", png()]
 
 
-def test_an_empty_tar_holds_nothing(store: str) -> None:
+def test_an_empty_tar_holds_nothing(tmp_path: Path) -> None:
     """A tar without members is no item."""
-    put(store, "a.tar", tar_of({}))
-    assert listed(f"{store}/a.tar", TAR) == ([], {"container": 1})
+    put(str(tmp_path), "a.tar", tar_of({}))
+    assert listed(f"{tmp_path}/a.tar", TAR) == ([], {"container": 1})
 
 
 WHOLE = {f"{number:02d}.png": png() for number in range(10)}
@@ -163,20 +163,20 @@ def two_in_one(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", [cut_in_a_member, cut_in_a_header, hole, noise, two_in_one])
 def test_a_tar_that_breaks_in_the_middle_is_one_item_more(
-    store: str, damage: Callable[[bytes], bytes]
+    tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     """What lies before the damage are items; the tar itself is one that has failed, and the other
     tars are whole.
     """
-    put(store, "in/a.tar", damage(tar_of(WHOLE)))
-    put(store, "in/b.tar", tar_of(WHOLE))
-    images, skipped = listed(f"{store}/in", TAR)
+    put(str(tmp_path), "in/a.tar", damage(tar_of(WHOLE)))
+    put(str(tmp_path), "in/b.tar", tar_of(WHOLE))
+    images, skipped = listed(f"{tmp_path}/in", TAR)
     broken = [image for image in images if image.failure is not None]
     assert len(images) == 5 + 1 + 10
-    assert [image.item_id for image in broken] == [f"{store}/in/a.tar#broken"]
+    assert [image.item_id for image in broken] == [f"{tmp_path}/in/a.tar#broken"]
     assert broken[0].failure is not None
     assert broken[0].failure.error_code is ErrorCode.BROKEN_CONTAINER
-    assert f"{store}/in/a.tar is broken" in broken[0].failure.error_message
+    assert f"{tmp_path}/in/a.tar is broken" in broken[0].failure.error_message
     assert skipped == {"container": 1}
 
 
@@ -189,11 +189,11 @@ def test_a_tar_that_breaks_in_the_middle_is_one_item_more(
         ("packed.tar.gz", b"\x1f\x8b" + bytes(2000), "compressed"),
     ],
 )
-def test_what_is_no_tar_is_a_failed_item(store: str, name: str, data: bytes, why: str) -> None:
+def test_what_is_no_tar_is_a_failed_item(tmp_path: Path, name: str, data: bytes, why: str) -> None:
     """A file that cannot be opened as a tar is an item that says why."""
-    put(store, f"in/{name}", data)
-    (image,), skipped = listed(f"{store}/in", TAR)
-    assert image.item_id == f"{store}/in/{name}#broken"
+    put(str(tmp_path), f"in/{name}", data)
+    (image,), skipped = listed(f"{tmp_path}/in", TAR)
+    assert image.item_id == f"{tmp_path}/in/{name}#broken"
     assert image.failure is not None
     assert why in image.failure.error_message
     assert not skipped
