@@ -1,7 +1,9 @@
 """A listing sorted outside memory."""
 
+import os
 import random
 import resource
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,3 +147,15 @@ def test_a_folder_that_is_none_is_said_in_a_sentence(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
     with pytest.raises(StoreError, match="TMPDIR"), open_listing():
         pass
+
+
+def test_a_stop_signal_ends_a_long_sort_at_once() -> None:
+    """A signal that comes while the database works interrupts as it would anywhere else."""
+    endless = "SELECT sum(range) FROM range(100_000_000_000_000)"
+    with open_listing() as listing, pytest.raises(KeyboardInterrupt):
+
+        def work() -> object:
+            os.kill(os.getpid(), signal.SIGINT)
+            return listing._database.execute(endless).fetchall()
+
+        listing._ask(work)

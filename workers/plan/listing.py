@@ -1,9 +1,11 @@
 """What INPUT was found to hold, sorted outside memory: a DuckDB database in a temporary folder."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -27,6 +29,9 @@ BLOCK_BYTES = 32 << 20
 """Or fewer, with so many characters of columns."""
 
 BATCH_ROWS = 10_240
+INTERRUPT_SECONDS = 0.1
+
+Answer = TypeVar("Answer")
 
 _LISTED = ITEM_SCHEMA.append(pa.field("turn", pa.int64(), nullable=False))
 _CHOSEN = pa.schema([pa.field("item_id", pa.string(), nullable=False)])
@@ -72,7 +77,7 @@ class Listing:
         self._block_bytes = 0
         self._listed = 0
         self._all = True
-        with self._asking():
+        with _faults_told(folder):
             self._database = duckdb.connect(
                 f"{folder}/listing.duckdb",
                 config={
@@ -84,9 +89,11 @@ class Listing:
             )
             for name, schema in (("listed", _LISTED), ("chosen", _CHOSEN)):
                 self._database.from_arrow(schema.empty_table()).create(name)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="database")
 
     def close(self) -> None:
         """Let go of the folder's files."""
+        self._worker.shutdown()
         with suppress(duckdb.Error):  # a full disk, of which has been told
             self._database.close()
 
@@ -126,14 +133,9 @@ class Listing:
         query = (
             f"SELECT * EXCLUDE (turn) FROM listed {self._condition()} ORDER BY item_id, turn DESC"
         )
+        batches = self._ask(lambda: iter(self._database.sql(query).to_arrow_reader(BATCH_ROWS)))
         last = None
-        with self._asking():
-            batches = iter(self._database.sql(query).to_arrow_reader(BATCH_ROWS))
-        while True:
-            with self._asking():
-                batch = next(batches, None)
-            if batch is None:
-                return
+        while (batch := self._ask(lambda: next(batches, None))) is not None:
             table = pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
             yield _without_repeats(table, last)
             last = table["item_id"][-1]
@@ -148,20 +150,27 @@ class Listing:
         self._insert("listed", table)
 
     def _insert(self, name: str, rows: pa.Table) -> None:
-        with self._asking():
-            self._database.from_arrow(rows).insert_into(name)
+        self._ask(lambda: self._database.from_arrow(rows).insert_into(name))
 
     def _count(self, rows: str) -> int:
-        with self._asking():
-            query = f"SELECT count(DISTINCT item_id) {rows}"
-            ((count,),) = self._database.execute(query).fetchall()
+        query = f"SELECT count(DISTINCT item_id) {rows}"
+        ((count,),) = self._ask(lambda: self._database.execute(query).fetchall())
         return int(count)
 
     def _condition(self) -> str:
         return "" if self._all else "WHERE item_id IN (FROM chosen)"
 
-    def _asking(self) -> AbstractContextManager[None]:
-        return _faults_told(self._folder)
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """What the database answers, in a thread: it hears no signal before it is done."""
+        future = self._worker.submit(question)
+        try:
+            with _faults_told(self._folder):
+                return future.result()
+        except KeyboardInterrupt:
+            while not future.done():  # one that comes before the database begins is lost
+                self._database.interrupt()
+                wait((future,), timeout=INTERRUPT_SECONDS)
+            raise
 
 
 def _without_repeats(items: pa.Table, last: pa.Scalar | None) -> pa.Table:
