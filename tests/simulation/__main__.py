@@ -69,7 +69,9 @@ def broken() -> int:
     for name in MUTANTS:
         seed, problem = first_caught(name)
         missed += not problem
-        print(f"| {name} | {seed + 1 if problem else 'never'} | {problem.splitlines()[-1:]} |")
+        print(
+            f"| {name} | {seed + 1 if problem else 'never'} | {(problem or '–').splitlines()[-1]} |"
+        )
     return bool(missed)
 
 

@@ -53,8 +53,6 @@ class SimulatedFleet:
         self._numbers = itertools.count()
         self._handles: dict[int, _Handle] = {}
         self._cases: dict[int, _Case] = {}
-        self.condemned: set[str] = set()
-        """Items that a driver had reason to give up."""
 
     # what a dispatch asks
 
@@ -177,7 +175,6 @@ class SimulatedFleet:
     def _condemn(self, shard: Shard, caution: Caution, case: _Case) -> None:
         problem = self._world.scheduler.problem
         for position, _ in caution.condemned:
-            self.condemned.add(shard.images[position].item_id)
             self._world.condemned.add(shard.images[position].item_id)
             if position not in case.alone:
                 problem(f"image {position} of shard {shard.index} never ended a replica by itself")

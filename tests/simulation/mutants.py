@@ -18,6 +18,7 @@ from tests.simulation import commands
 from tests.simulation.simulate import simulate
 from workers import dispatch, replica
 from workers.dispatch import Dispatch
+from workers.fleet import Begun
 from workers.ledger import Ledger
 from workers.outage import OutageWatch
 from workers.plan import Run
@@ -141,6 +142,17 @@ def _blame_the_batch() -> Broken:
     return mock.patch.object(ledger, "_caution", caution)
 
 
+def _blame_the_last_batch() -> Broken:
+    """For what ends a replica after all of them."""
+
+    def handle(self: Dispatch, event: Any) -> None:
+        if not isinstance(event, Begun) or event.batch.positions:
+            real(self, event)
+
+    real = Dispatch._handle
+    return mock.patch.object(Dispatch, "_handle", handle)
+
+
 def _mix_up() -> Broken:
     """Where a batch holds three and more, all get the first one's."""
 
@@ -167,6 +179,7 @@ MUTANTS: dict[str, Callable[[], Broken]] = {
     "a doubled shard is counted twice": _count_twice,
     "a late listing is believed at the end": _believe_the_listing,
     "all of a batch is condemned": _blame_the_batch,
+    "a crash while the part is written is charged to the last batch": _blame_the_last_batch,
     "an answer is given to another image": _mix_up,
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -75,53 +74,55 @@ def _of_run(world: World, reference: Reference, ordinal: int, must_be_whole: boo
     told = [one.result for one in world.commands if one.result and one.result.run_id == plan.run_id]
     if any(one != result for one in told):
         yield f"a command was told of another result than that of run {ordinal}"
-    parts = {
-        uri: data
-        for uri, (data, _) in world.store.objects.items()
-        if uri.startswith(join(OUTPUT, RunNames(ordinal).labels) + "/")
-    }
-    counts: Counter[str] = Counter()
-    lines = {join(OUTPUT, line.name): line for line in result.parts}
-    if lines.keys() != parts.keys():
-        yield f"run {ordinal} has parts that its result does not name, or lacks some"
-        return
     shards = list(load_shards(run, plan))
-    if [join(OUTPUT, run.names.part(shard.index)) for shard in shards] != sorted(parts):
+    parts = _parts(world, ordinal)
+    if {join(OUTPUT, run.names.part(shard.index)) for shard in shards} != parts.keys():
         yield f"run {ordinal} has {len(parts)} parts for {len(shards)} shards"
         return
-    wronged = 0
-    for shard, uri in zip(shards, sorted(parts), strict=True):
-        rows = rows_of(parts[uri])
-        if lines[uri].sha256 != hashlib.sha256(parts[uri]).hexdigest():
-            yield f"{uri} is not what the result says"
-        if [row["item_id"] for row in rows] != [image.item_id for image in shard.images]:
-            yield f"{uri}: not just the rows of its shard"
-            return
-        for row in rows:
-            counts[row["status"]] += 1
-            number = world.numbers[row["item_id"]]
-            if row["run_id"] != plan.run_id:
-                yield f"image {number} is of run {row['run_id']} in run {plan.run_id}"
-            if _is_wronged(world, reference, row, number):
-                wronged += 1
-            else:
-                yield from _of_row(world, reference, row, number)
-    if (counts["labelled"], counts["failed"]) != (result.labelled, result.failed):
-        yield f"run {ordinal}: {counts} rows, the result says {result.labelled} + {result.failed}"
-    if sum(counts.values()) != plan.items or plan.items != len({*_items(shards)}):
-        yield f"run {ordinal}: {counts} rows for {plan.items} items"
+    digests = {join(OUTPUT, part.name): part.sha256 for part in result.parts}
+    if digests != {uri: hashlib.sha256(data).hexdigest() for uri, data in parts.items()}:
+        yield f"the result of run {ordinal} does not name just the parts that there are"
+    planned = [image.item_id for shard in shards for image in shard.images]
+    rows = [row for uri in sorted(parts) for row in rows_of(parts[uri])]
+    if [row["item_id"] for row in rows] != planned or len(set(planned)) != plan.items:
+        yield f"run {ordinal} has other rows than its plan has items"
+        return
+    yield from _of_rows(world, reference, rows, plan.run_id)
+    labelled = sum(row["status"] == Status.LABELLED for row in rows)
+    if (result.items, result.labelled, result.failed) != (
+        plan.items,
+        labelled,
+        plan.items - labelled,
+    ):
+        yield f"run {ordinal} has {labelled} labelled rows, its result says {result.labelled}"
     if int(world.scenario.seed) % PROVEN == 0:
         proof = prove(OUTPUT, find_run(OUTPUT, find_runs(OUTPUT), ordinal))
         if not proof.whole or (proof.labelled, proof.failed) != (result.labelled, result.failed):
             yield f"verify does not find run {ordinal} whole: {proof.broken}"
+
+
+def _parts(world: World, ordinal: int) -> dict[str, bytes]:
+    return {
+        uri: data
+        for uri, (data, _) in world.store.objects.items()
+        if uri.startswith(join(OUTPUT, RunNames(ordinal).labels) + "/")
+    }
+
+
+def _of_rows(world: World, reference: Reference, rows: list[Row], run_id: str) -> Iterator[str]:
+    """Rows are those of an undisturbed run, but for images that ended replicas."""
+    wronged = 0
+    for row in rows:
+        number = world.numbers[row["item_id"]]
+        if row["run_id"] != run_id:
+            yield f"image {number} is of run {row['run_id']} in run {run_id}"
+        if _is_wronged(world, reference, row, number):
+            wronged += 1
+        else:
+            yield from _of_row(world, reference, row, number)
+    # a replica may hold fewer for their own fault than make an outage
     if wronged > world.scenario.most_failures * len(world.actors):
         yield f"{wronged} images are charged with the outage"
-
-
-def _items(shards: Any) -> Iterator[str]:
-    for shard in shards:
-        for image in shard.images:
-            yield image.item_id
 
 
 def _is_wronged(world: World, reference: Reference, row: Row, number: int) -> bool:

@@ -56,8 +56,6 @@ MOST = {
     "straggler": 3,
 }
 """So often each strikes in one simulation, so that it ends."""
-TIMED = ("machine lost", "SIGTERM", "outage")
-"""What happens at some moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class Scenario:
     @property
     def quiet(self) -> bool:
         """Whether nothing but images ends replicas."""
-        return not (self.faults | {"SIGTERM"} if self.signals else self.faults)
+        return not self.faults and not self.signals
 
     @property
     def allowed(self) -> frozenset[str]:

@@ -23,7 +23,6 @@ class Report:
     """Faults, by name."""
     starts: list[int]
     """Of replicas, until an image was condemned that alone was to blame."""
-    steps: int
 
 
 def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
@@ -36,7 +35,7 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Report:
     struck = world.fate.struck
     struck.update({"two drivers": len(world.commands) > 1, "new run": world.scenario.new_run})
     struck.update({"SIGTERM": len(world.scenario.signals)})
-    return Report(problems, +struck, world.starts, world.scheduler.steps)
+    return Report(problems, +struck, world.starts)
 
 
 @cache

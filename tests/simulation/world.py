@@ -53,9 +53,6 @@ class World:
             self.scheduler.later(at, self._signal)
         self.reader = Reader(self)
 
-    def run(self) -> None:
-        self.scheduler.run()
-
     @property
     def outage(self) -> Outage | None:
         """The one that there is now."""
