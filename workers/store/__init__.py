@@ -15,7 +15,6 @@ from workers.store.door import (
 )
 from workers.store.errors import (
     client_errors,
-    credential_errors,
     http_status,
     refuses_credentials,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "ask",
     "client_errors",
     "client_errors_as_ours",
-    "credential_errors",
     "entry_at",
     "fetch",
     "fetch_tail",
