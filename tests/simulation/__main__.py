@@ -14,6 +14,7 @@ from tests.simulation.simulate import simulate
 
 PROCESSES = 2
 CHUNK = 50
+SEEDS_A_LINE = 1000
 FAILURES_SHOWN = 5
 REPLAY = "python -m tests.simulation {seed} --trace"
 
@@ -50,6 +51,8 @@ def many(first: int, seeds: int) -> int:
         ):
             with_fault.update(report.struck.keys())
             starts.update(report.starts)
+            if (seed + 1) % SEEDS_A_LINE == 0:
+                print(f"{seed + 1:,} seeds, {failed:,} failed", flush=True)
             if report.problems:
                 failed += 1
                 if failed <= FAILURES_SHOWN:

@@ -31,14 +31,8 @@ OF_THE_RUN = ("labelled_at", "run_id")
 """Columns in which two runs differ."""
 
 
-def items_of(data: bytes) -> list[str]:
-    """The items of a part."""
-    file = pq.ParquetFile(pa.BufferReader(data))
-    items: list[str] = file.read(["item_id"], use_threads=False)["item_id"].to_pylist()
-    return items
-
-
 def rows_of(data: bytes) -> list[Row]:
+    """The rows of a part."""
     rows: list[Row] = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False).to_pylist()
     return rows
 
@@ -83,7 +77,7 @@ def _of_run(world: World, reference: Reference, ordinal: int, must_be_whole: boo
     if digests != {uri: hashlib.sha256(data).hexdigest() for uri, data in parts.items()}:
         yield f"the result of run {ordinal} does not name just the parts that there are"
     planned = [image.item_id for shard in shards for image in shard.images]
-    rows = [row for uri in sorted(parts) for row in rows_of(parts[uri])]
+    rows = [row for uri in sorted(parts) for row in world.reader.rows[uri]]
     if [row["item_id"] for row in rows] != planned or len(set(planned)) != plan.items:
         yield f"run {ordinal} has other rows than its plan has items"
         return

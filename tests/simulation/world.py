@@ -16,7 +16,7 @@ from tests.simulation import replicas
 from tests.simulation.commands import Command
 from tests.simulation.job import INPUT, OUTPUT, uri_of
 from tests.simulation.listing import open_listing
-from tests.simulation.promises import items_of
+from tests.simulation.promises import Row, rows_of
 from tests.simulation.replicas import Actor, AheadInTurn, ColourModel, picture
 from tests.simulation.scenario import Fate, Outage, Scenario
 from tests.simulation.scheduler import Scheduler
@@ -123,6 +123,8 @@ class Reader:
         self._world = world
         self._seen: dict[str, bytes] = {}
         self.items: Counter[tuple[str, str]] = Counter()
+        self.rows: dict[str, list[Row]] = {}
+        """Of each part."""
         world.scheduler.spawn("reader", self._live)
 
     def look(self) -> None:
@@ -137,7 +139,8 @@ class Reader:
                 self._world.scheduler.problem(f"{uri} is not what it was, or gone")
         for uri in parts.keys() - self._seen.keys():
             run = uri.removeprefix(join(OUTPUT, LABELS)).split("/")[1]
-            self.items.update((run, item) for item in items_of(parts[uri]))
+            self.rows[uri] = rows_of(parts[uri])
+            self.items.update((run, row["item_id"]) for row in self.rows[uri])
         self._seen = parts
         if self.items and max(self.items.values()) > 1:
             self._world.scheduler.problem(f"items seen twice: {self.items.most_common(3)}")
