@@ -54,7 +54,7 @@ def row(image: ImageRef, run_id: str = "00000001", code: ErrorCode | None = None
         "item_id": image.item_id,
         "uri": image.uri,
         "input_digest": image.input_digest,
-        "meaning_id": "0" * 16,
+        "meaning_id": job_spec().meaning_id(),
         "code_version": "0" * 16,
         "size_bytes": image.size_bytes,
         "width": None if code else 8,

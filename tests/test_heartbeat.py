@@ -37,22 +37,20 @@ def test_it_is_written_at_the_start_again_and_at_the_end(
         return Vitals(2, seen, 1.5)
 
     said: list[str] = []
-    with beating(store, RUN, vitals, said.append, lambda: float(next(times))):
+    with beating(store, RUN, said.append, lambda: float(next(times))) as heart:
+        heart.vitals = vitals
         assert third.wait(60)
     last = read(store)
     assert (last.run_id, last.replicas, last.images_per_second) == (RUN, 2, 1.5)
     assert last.images_seen == seen >= 4
-    assert last.at == 99 + seen
+    assert last.at in (99 + seen, 100 + seen)  # the first beat may have come before the vitals
     assert not said
 
 
 def test_the_end_is_told_whenever_it_comes(folder: str) -> None:
     """A run that is over before the second beat, by an error too, leaves its last numbers."""
-    numbers = iter([1, 2])
-    with (
-        pytest.raises(KeyboardInterrupt),
-        beating(folder, RUN, lambda: Vitals(0, next(numbers), 0.0), print),
-    ):
+    with pytest.raises(KeyboardInterrupt), beating(folder, RUN, print) as heart:
+        heart.vitals = lambda: Vitals(0, 2, 0.0)
         raise KeyboardInterrupt
     assert read(folder).images_seen == 2
 
@@ -61,7 +59,7 @@ def test_a_store_that_refuses_is_told_of_once(tmp_path: Path) -> None:
     """The run goes on, and says one sentence however often it is refused."""
     (tmp_path / "runs").write_text("a file where a folder must be")
     said: list[str] = []
-    with beating(str(tmp_path), RUN, lambda: Vitals(0, 0, 0.0), said.append):
+    with beating(str(tmp_path), RUN, said.append):
         pass
     assert len(said) == 1
     assert f"{tmp_path}/{PLACE} cannot be written" in said[0]
@@ -78,7 +76,7 @@ def test_a_store_that_stalls_holds_nothing_up(folder: str, monkeypatch: pytest.M
 
     monkeypatch.setattr(heartbeat, "replace", replace)
     said: list[str] = []
-    with beating(folder, RUN, lambda: Vitals(0, 0, 0.0), said.append):
+    with beating(folder, RUN, said.append):
         assert stalled.wait(60)
     assert not said
     over.set()

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from schemas.outcome import StoppedError, UsageError
-from schemas.run import Result
+from schemas.run import PartRecord, Plan, Result
 from schemas.uri import LOCAL_SCHEMES, is_local
 from workers import signals
 from workers.cluster import (
@@ -25,7 +25,7 @@ from workers.cluster import (
     replicas_for,
 )
 from workers.dispatch import NEWS_A_SECOND, Dispatch, Terms
-from workers.heartbeat import Vitals, beating
+from workers.heartbeat import Heart, Vitals, beating
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.model.description import portable
@@ -72,76 +72,105 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
         return Finished(this, read_result(this), before=True)
     again = "the same command" + (" without --new-run" if options.new_run else "")
     try:
-        with connection() as shared:
-            result = _label(this, portable(request.model), options, shared, again, say, load)
+        with beating(this.output, this.spec.run_id, say) as heart, connection() as shared:
+            driver = _Driver(this, portable(request.model), options, shared, again, say, load)
+            plan, device = driver.plan()
+            parts = driver.dispatch(plan, device, heart)
+            result = finish(this, plan, parts)
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; {again} goes on") from None
     return Finished(this, result, before=False)
 
 
-def _label(
-    this: Run, model: str, options: Options, shared: bool, again: str, say: Say, load: Load
-) -> Result:
-    """Plan the run where it is not planned, label what it owes, finish it."""
-    planned = read_plan(this)
-    device = device_for(planned.device if planned else options.device, shared, say)
-    gpus = options.gpus_per_replica if device == "cuda" else 0
-    wanted = replicas_for(options.replicas, options.cpus_per_replica, gpus, shared, say)
-    batch_size = options.batch_size or BATCH_SIZE[device]
-    plan = planned or freeze(this, options.shard_images, device, batch_size)
-    if plan.device != device:
-        raise UsageError(f"another command has just planned this run for {plan.device}; try again")
-    if plan.batch_size != batch_size or options.device not in ("auto", device):
-        say(f"this run was planned for {device} and batches of {plan.batch_size}, and goes on so")
-    done = committed(this.output, plan.run_id)
-    images_done = sum(plan.images_of(shard) for shard in done)
-    say(
-        f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
-        f"{images_done:,} images done; {wanted()} replicas on {device}"
-    )
-    assignment = Assignment(
-        job=this.spec.job,
-        run_id=plan.run_id,
-        plan_digest=plan.digest,
-        columns=plan.columns,
-        model=model,
-        device=device,
-        batch_size=plan.batch_size,
-        threads=options.cpus_per_replica,
-        item_seconds=options.item_seconds,
-        news_seconds=max(1.0, wanted() / NEWS_A_SECOND),
-        claimant=this.spec.claimant,
-    )
-    terms = Terms(
-        silence_seconds=assignment.news_seconds
-        + 2 * PATIENCE.seconds
-        + options.item_seconds * (1 + plan.batch_size),
-        drain_seconds=options.drain_seconds,
-        again=again,
-    )
-    with (
-        RayFleet(assignment, options.cpus_per_replica, gpus, load, say) as fleet,
-        signals.counted() as stop_signals,
-    ):
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """One run in the hands of this process, which is connected to Ray."""
+
+    run: Run
+    model: str
+    """As `workers.messages.Assignment` has it."""
+    options: Options
+    shared: bool
+    """Others may use the cluster too."""
+    again: str
+    """What people are to do when the run is stopped."""
+    say: Say
+    load: Load
+
+    def plan(self) -> tuple[Plan, str]:
+        """The frozen plan, which is made where there is none, and the device that it is for."""
+        options = self.options
+        planned = read_plan(self.run)
+        device = device_for(planned.device if planned else options.device, self.shared, self.say)
+        batch_size = options.batch_size or BATCH_SIZE[device]
+        plan = planned or freeze(self.run, options.shard_images, device, batch_size)
+        if plan.device != device:
+            raise UsageError(
+                f"another command has just planned this run for {plan.device}; try again"
+            )
+        if plan.batch_size != batch_size or options.device not in ("auto", device):
+            self.say(
+                f"this run was planned for {device} and batches of {plan.batch_size}, and goes on "
+                "so"
+            )
+        return plan, device
+
+    def dispatch(self, plan: Plan, device: str, heart: Heart) -> dict[int, PartRecord]:
+        """Have all that is owed labelled; the parts that came of it, by shard."""
+        options, run, say = self.options, self.run, self.say
+        cpus, gpus = options.cpus_per_replica, options.gpus_per_replica if device == "cuda" else 0
+        wanted = replicas_for(options.replicas, cpus, gpus, self.shared, say)
+        assignment = self._assignment(plan, device, wanted())
+        done = committed(run.output, plan.run_id)
+        images_done = sum(plan.images_of(shard) for shard in done)
+        say(
+            f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
+            f"{images_done:,} images done; {wanted()} replicas on {device}"
+        )
         progress = Progress(plan.items, images_done, time.monotonic)
-        dispatch = Dispatch(
-            fleet,
-            Ledger(load_shards(this, plan, skip=done)),
-            shards=plan.shards - len(done),
-            wanted=wanted,
-            terms=terms,
-            progress=progress,
-            say=say,
-            clock=time.monotonic,
-            stop_signals=stop_signals,
+        with (
+            RayFleet(assignment, cpus, gpus, self.load, say) as fleet,
+            signals.counted() as stop_signals,
+        ):
+            dispatch = Dispatch(
+                fleet,
+                Ledger(load_shards(run, plan, skip=done)),
+                shards=plan.shards - len(done),
+                wanted=wanted,
+                terms=self._terms(assignment),
+                progress=progress,
+                say=say,
+                clock=time.monotonic,
+                stop_signals=stop_signals,
+            )
+            heart.vitals = lambda: Vitals(
+                dispatch.running, progress.images_seen, progress.images_per_second
+            )
+            return dispatch.run()
+
+    def _assignment(self, plan: Plan, device: str, replicas: int) -> Assignment:
+        return Assignment(
+            job=self.run.spec.job,
+            run_id=plan.run_id,
+            plan_digest=plan.digest,
+            columns=plan.columns,
+            model=self.model,
+            device=device,
+            batch_size=plan.batch_size,
+            threads=self.options.cpus_per_replica,
+            item_seconds=self.options.item_seconds,
+            news_seconds=max(1.0, replicas / NEWS_A_SECOND),
+            claimant=self.run.spec.claimant,
         )
 
-        def vitals() -> Vitals:
-            return Vitals(dispatch.running, progress.images_seen, progress.images_per_second)
-
-        with beating(this.output, plan.run_id, vitals, say):
-            parts = dispatch.run()
-    return finish(this, plan, parts)
+    def _terms(self, assignment: Assignment) -> Terms:
+        # a batch is read, looked at, and its part committed before the next word is due
+        batch_seconds = self.options.item_seconds * (1 + assignment.batch_size)
+        return Terms(
+            silence_seconds=assignment.news_seconds + 2 * PATIENCE.seconds + batch_seconds,
+            drain_seconds=self.options.drain_seconds,
+            again=self.again,
+        )
 
 
 def _require_places(request: Request) -> None:

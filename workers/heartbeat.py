@@ -24,31 +24,37 @@ SECONDS_PER_BEAT = 5.0
 class Vitals:
     """How far a driver is; as in Heartbeat."""
 
-    replicas: int
-    images_seen: int
-    images_per_second: float
+    replicas: int = 0
+    images_seen: int = 0
+    images_per_second: float = 0.0
+
+
+@dataclass(slots=True)
+class Heart:
+    """Beats from when a run is opened on, and tells more once its driver knows more."""
+
+    vitals: Callable[[], Vitals] = Vitals
+    """Is called from the heart's thread."""
 
 
 @contextmanager
 def beating(
     output: str,
     run_id: str,
-    vitals: Callable[[], Vitals],
     say: Callable[[str], None],
     clock: Callable[[], float] = time.time,
-) -> Iterator[None]:
+) -> Iterator[Heart]:
     """While inside, a thread writes the run's heartbeat: at the start, every so often, at the end.
 
     A store that refuses is told of once, and one that stalls not even that: neither raises, nor
     holds the run up for longer than SECONDS_PER_BEAT at its end.
 
     Args:
-        vitals: is called from the thread.
         clock: seconds since 1970.
     """
     place = join(output, RunNames(int(run_id)).heartbeat)
     host, process = socket.gethostname(), os.getpid()
-    ended = threading.Event()
+    heart, ended = Heart(), threading.Event()
     told = False
 
     def refused(error: BaseException) -> None:
@@ -58,7 +64,7 @@ def beating(
         told = True
 
     def beat() -> None:
-        now = vitals()
+        now = heart.vitals()
         heartbeat = Heartbeat(
             run_id, clock(), host, process, now.replicas, now.images_seen, now.images_per_second
         )
@@ -78,7 +84,7 @@ def beating(
     thread = threading.Thread(target=keep_beating, name="heartbeat", daemon=True)
     thread.start()
     try:
-        yield
+        yield heart
     finally:
         ended.set()
         thread.join(SECONDS_PER_BEAT)

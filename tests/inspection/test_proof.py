@@ -159,7 +159,12 @@ ROWS: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
         lambda t: with_value(t, "input_digest", 0, "etag:1"),
         "holds version 'etag:1' of",
     ),
-    "another run": (lambda t: with_value(t, "run_id", 1, "00000009"), "a row of run 00000009"),
+    "another run": (lambda t: with_value(t, "run_id", 1, "00000009"), "a row of run_id 00000009"),
+    "another meaning": (
+        lambda t: with_value(t, "meaning_id", 1, "f" * 16),
+        "a row of meaning_id ffffffffffffffff (row 1)",
+    ),
+    "another place": (lambda t: with_value(t, "uri", 0, "/x.png"), "lies at /x.png, the plan at"),
     "no label": (lambda t: with_value(t, "caption", 0, None), "is labelled without a caption"),
     "an error too": (
         lambda t: with_value(t, "error_code", 1, "truncated"),
@@ -399,5 +404,7 @@ def test_columns_of_input_belong_to_the_schema(folder: str) -> None:
     finish(run, plan, {})
     assert [column.name for column in plan.columns] == ["text"]
     assert proof_of(run).whole
+    change_rows(run, 1, lambda table: with_value(table, "text", 0, "something else"))
+    assert "does not pass on what INPUT says of" in only(proof_of(run).broken).problem
     change_rows(run, 1, lambda table: table.drop_columns(["text"]))
     assert "has other columns (text)" in only(proof_of(run).broken).problem

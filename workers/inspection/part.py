@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 
 from schemas.image import ImageRef
 from schemas.outcome import ForeignPartError, Status, UsageError
-from schemas.rows import SCHEMA_VERSION_KEY, TASK_COLUMNS, TASK_KEY
+from schemas.passed import passed_values
+from schemas.rows import SCHEMA_VERSION_KEY, TASK_COLUMNS, TASK_KEY, PassedColumn, passed_name
 from schemas.run import PartFooter, ResultPart
 from workers.sink import footer_of
 
@@ -25,7 +27,10 @@ class Expected:
     run_id: str
     plan_digest: str
     task: str
+    meaning_id: str
     schema: pa.Schema
+    passed: Sequence[PassedColumn]
+    """INPUT's columns, which the schema ends with."""
     rows: int
     images: Sequence[ImageRef] | None
     """None where the page of the plan that names them is damaged."""
@@ -101,15 +106,26 @@ def _examine_rows(table: pa.Table, footer: PartFooter, expected: Expected, found
 def _items(table: pa.Table, expected: Expected) -> Iterator[str]:
     if table.num_rows != expected.rows:
         yield f"holds {table.num_rows:,} rows, its shard {expected.rows:,} images"
-    others = pc.not_equal(table["run_id"], expected.run_id)
-    if (row := _first(others)) is not None:
-        yield f"holds a row of run {table['run_id'][row]} (row {row})"
+    for column, wanted in (("run_id", expected.run_id), ("meaning_id", expected.meaning_id)):
+        others = pc.not_equal(table[column], wanted)
+        if (row := _first(others)) is not None:
+            yield f"holds a row of {column} {table[column][row]} (row {row})"
     if expected.images is None:
         return
-    rows = zip(table["item_id"].to_pylist(), table["input_digest"].to_pylist(), strict=True)
-    for number, ((item, version), image) in enumerate(zip(rows, expected.images, strict=False)):
+    passed = table.select([passed_name(column.name) for column in expected.passed])
+    columns = [table[name].to_pylist() for name in ("item_id", "uri", "input_digest")]
+    rows = zip(*columns, passed.to_pylist() or repeat({}), strict=False)
+    for number, ((item, uri, version, said), image) in enumerate(
+        zip(rows, expected.images, strict=False)
+    ):
         if item != image.item_id:
             yield f"holds {item} where the plan has {image.item_id} (row {number})"
+            return
+        if uri != image.uri:
+            yield f"says that {item} lies at {uri}, the plan at {image.uri} (row {number})"
+            return
+        if said != passed_values(image.columns, expected.passed):
+            yield f"does not pass on what INPUT says of {item} (row {number})"
             return
         if version != image.input_digest:
             yield (
