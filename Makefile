@@ -10,7 +10,7 @@ PIP_INSTALL := $(PIP) install --no-input --no-deps --require-hashes --only-binar
 CPU_TORCH := CPython 3.11 on Linux, x86-64
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test simulate check format clean
+.PHONY: help install demo test simulate chaos check format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: install  ## run all tests
 
 simulate: install  ## put the driver and the commit through 10,000 seeds of faults
 	$(BIN)/python -m tests.simulation
+
+chaos: install  ## kill drivers, actors and machines of a real Ray a hundred times, into build/chaos
+	$(BIN)/python -m tests.chaos
 
 check: install  ## what CI runs: format, lint, types, import rules, then the tests
 	$(BIN)/python -m ruff format --check

@@ -59,6 +59,15 @@ class Nodes:
         """The worker that `process`, a replica, runs on."""
         return next(node for node in self.workers if raylet(node) == parent(process))
 
+    def replicas(self) -> list[int]:
+        """The processes of all replicas that run on the workers."""
+        raylets = set(map(raylet, self.workers))
+        return [
+            process.id
+            for process in processes_with(MARK, os.environ[MARK])
+            if process.command.startswith("ray::ReplicaActor") and parent(process.id) in raylets
+        ]
+
     def kill(self, node: Any) -> None:
         """SIGKILL to its raylet; what runs on it goes with it."""
         self._cluster.remove_node(node, allow_graceful=False)
