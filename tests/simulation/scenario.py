@@ -183,9 +183,11 @@ def _time(one: Scenario, dice: random.Random) -> None:
         one.outage = Outage(
             begins, begins + dice.uniform(50, 3000), dice.random() < 0.5, dice.random() < 0.3
         )
-        # more than fail by themselves: these must not look like an outage for ever
+        # more than may fail one by one: these must not look like an outage for ever
         own = Counter(one.failing.values())
-        most = max(own["forbidden"], own["refused by the model"], len(one.poison) + 1)
+        blamed = [name for name in ("silent replica", "crash elsewhere") if name in one.faults]
+        condemned = len(one.poison) + sum(MOST[name] for name in blamed)
+        most = max(own["forbidden"], own["refused by the model"], condemned + 1)
         one.most_failures = most + dice.randint(1, 4)
 
 
