@@ -45,7 +45,31 @@ def test_anything_else_in_between_begins_the_count_anew(between: Failure | None)
 def test_an_image_that_works_still_makes_failures_the_images_own() -> None:
     """A forbidden folder of any size is no outage while another image can be labelled again."""
     asked = []
-    watch = OutageWatch(lambda: bool(asked.append(None)) or True)
+    watch = OutageWatch(lambda: asked.append(None) is None)
     watch.saw([failure(ErrorCode.FORBIDDEN)] * 5 * FAILURES_IN_A_ROW)
     assert len(asked) == 5
     assert not watch.suspicious
+
+
+@pytest.mark.parametrize("works", [True, False, None])
+def test_at_the_end_few_failures_tell_an_outage_too(works: bool | None) -> None:
+    """Where an image that was labelled fails by now; where none was, they are the images' own."""
+    watch = OutageWatch(lambda: works)
+    watch.saw([None, failure(ErrorCode.READ_FAILED)])
+    if works is False:
+        with pytest.raises(StoreOutageError, match="1 images in a row failed with read_failed"):
+            watch.settle()
+    else:
+        watch.settle()
+
+
+def test_a_good_end_asks_nothing() -> None:
+    """Where the last image was labelled, or failed by itself, there is nothing to look at again."""
+
+    def asked() -> bool:
+        raise AssertionError("looked at again")
+
+    watch = OutageWatch(asked)
+    watch.settle()
+    watch.saw([failure(ErrorCode.READ_FAILED), failure(ErrorCode.TRUNCATED)])
+    watch.settle()

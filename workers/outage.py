@@ -29,16 +29,16 @@ class OutageWatch:
     succeeds, the failures were the images' own, however many they are.
     """
 
-    def __init__(self, works: Callable[[], bool]) -> None:
-        """`works` looks again at an image that was labelled; False where none was, or it fails."""
+    def __init__(self, works: Callable[[], bool | None]) -> None:
+        """`works` looks again at an image that was labelled; None where none was."""
         self._works = works
-        self._code: ErrorCode | None = None
+        self._last: Failure | None = None
         self._count = 0
 
     @property
     def suspicious(self) -> bool:
         """Whether the last image failed in a way that may not be its own fault."""
-        return self._code is not None
+        return self._last is not None
 
     def saw(self, failures: Iterable[Failure | None]) -> None:
         """How images ended, in order; None is a success.
@@ -46,20 +46,28 @@ class OutageWatch:
         Raises StoreOutageError or DeviceOutageError.
         """
         for failure in failures:
-            code = failure.error_code if failure else None
-            if failure is None or code not in OUTAGES:
-                self._code, self._count = None, 0
-            else:
-                self._count = self._count + 1 if code == self._code else 1
-                self._code = code
-                if self._count >= FAILURES_IN_A_ROW:
-                    self._judge(failure)
+            if failure is None or failure.error_code not in OUTAGES:
+                self._last, self._count = None, 0
+                continue
+            again = self._last and self._last.error_code == failure.error_code
+            self._last, self._count = failure, self._count + 1 if again else 1
+            if self._count >= FAILURES_IN_A_ROW:
+                if not self._works():
+                    raise _outage(self._count, failure)
+                self._last, self._count = None, 0
 
-    def _judge(self, failure: Failure) -> None:
-        if self._works():
-            self._code, self._count = None, 0
-            return
-        raise OUTAGES[failure.error_code](
-            f"{self._count:,} images in a row failed with {failure.error_code}, none of which is "
-            f"committed; the last one: {failure.error_message}"
-        )
+    def settle(self) -> None:
+        """Nothing more will come: the last failures, however few, are their images' own, unless an
+        image that was labelled fails by now.
+
+        Raises as `saw`.
+        """
+        if self._last and self._works() is False:
+            raise _outage(self._count, self._last)
+
+
+def _outage(count: int, failure: Failure) -> OutageError:
+    return OUTAGES[failure.error_code](
+        f"{count:,} images in a row failed with {failure.error_code}, none of which is committed; "
+        f"the last one: {failure.error_message}"
+    )

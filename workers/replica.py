@@ -133,6 +133,7 @@ class Replica:
 
         Raises as `process`.
         """
+        self._outage.settle()
         yield from self._commit_withheld()
         yield Settled()
 
@@ -182,10 +183,10 @@ class Replica:
             for one, outcome in zip(seen, outcomes, strict=True)
         ]
 
-    def _works(self) -> bool:
-        """Whether an image that was labelled before would be again."""
+    def _works(self) -> bool | None:
+        """Whether an image that was labelled before would be again; None: none was."""
         if self._labelled_once is None:
-            return False
+            return None
         seen = self._look_at(self._labelled_once)
         if seen.image is None:
             return seen.failure is not None and seen.failure.error_code not in OUTAGES
