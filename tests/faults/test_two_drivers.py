@@ -120,8 +120,8 @@ def require_whole(output: str, ordinal: int) -> Plan:
 def test_two_drivers_are_one_run_or_two(
     flags: list[str], store: str, nodes: Nodes, model: str, s3_server: Server, tmp_path: Path
 ) -> None:
-    """They share one plan, or with --new-run make two whole ones; what came to INPUT meanwhile is in
-    the plan or not at all, and readers see each row once and always the same.
+    """They share one plan, or with --new-run make two whole ones; what came to INPUT meanwhile is
+    in the plan or not at all, and readers see each row once and always the same.
     """
     variables = s3_server.environment
     images, output = f"{store}/images", f"{store}/labels"
