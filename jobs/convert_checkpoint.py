@@ -17,6 +17,7 @@ if __package__ in (None, ""):
 
 from jobs.arguments import Parser
 from schemas.outcome import BucketsightError, ExitCode
+from workers.model.quantization import NONE, QUANTIZATIONS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         image_size=options.image_size,
         numbers=options.config,
         out=options.out,
+        quantization=options.quant,
     )
     try:
         manifest = convert(request)
@@ -76,6 +78,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--config", type=Path, metavar="NUMBERS.json", help="other numbers than the released ones"
+    )
+    parser.add_argument(
+        "--quant",
+        choices=QUANTIZATIONS,
+        default=NONE,
+        help="how matrices are held; what is converted unquantized can be quantized when loaded",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that is new")
     return parser.parse_args(arguments)

@@ -38,6 +38,8 @@ from workers.model.description import (
 )
 from workers.model.manifest import MANIFEST, Manifest, Origin, digest_file, verify_files
 from workers.model.prompts import GenerationSettings
+from workers.model.quantization import NONE
+from workers.model.quantized import Quantized, quantize_blocks
 from workers.model.shards import WEIGHTS_SUFFIX, Block, read_tensors, write_shards
 
 TOKENIZER = "tokenizer.json"
@@ -54,7 +56,7 @@ class Checkpoint(Description):
     tokenizer: PreTrainedTokenizerFast
 
     def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """The tensors by name, one at a time, mapped from the disk."""
+        """The tensors by name, one at a time, the largest first."""
         names = (file.name for file in self.manifest.files)
         return read_tensors(self.folder / name for name in names if name.endswith(WEIGHTS_SUFFIX))
 
@@ -86,7 +88,8 @@ def load_weights(
 ) -> None:
     """Give a model that was built on the meta device its parameters, tensor by tensor.
 
-    At no time are there two copies: a tensor is mapped, copied to `device` as `dtype`, and let go.
+    At no time are there two copies: a tensor is read, copied to `device` as `dtype`, and let go.
+    The parts of quantized matrices keep their own dtypes.
 
     Raises:
         CheckpointError: names a key that is missing, misshapen, or none of the model's.
@@ -102,9 +105,10 @@ def load_weights(
             )
         module_name, _, attribute = name.rpartition(".")
         module = model.get_submodule(module_name)
-        # A copy, always: the pages of a mapped file change with the file, digest or not.
-        copied = tensor.to(device=device, dtype=dtype, copy=True)
-        setattr(module, attribute, nn.Parameter(copied))
+        if isinstance(module, Quantized) and attribute != "bias":
+            module.give(attribute, tensor.to(device))
+        else:
+            setattr(module, attribute, nn.Parameter(tensor.to(device=device, dtype=dtype)))
     for name in missing:
         raise CheckpointError(f"the weights lack {name}")
 
@@ -116,20 +120,23 @@ def write_checkpoint(
     generation: GenerationSettings,
     blocks: Iterable[Block],
     origin: Origin | None = None,
+    quantization: str = NONE,
 ) -> Manifest:
     """Write a checkpoint folder; nothing stands at `folder` before everything does.
+
+    `blocks` hold an unquantized network.
 
     Raises:
         UsageError: `folder` is there already and not empty, or cannot be made.
     """
     with _new_folder(Path(folder)) as new:
-        write_shards(new, blocks)
+        write_shards(new, quantize_blocks(blocks, quantization))
         _write_json(new / CONFIG, MODEL_TYPE | config.to_dict())
         _write_json(new / PREPROCESSOR, _preprocessor_to(config))
         _write_json(new / GENERATION, _generation_to(generation))
         _write_tokenizer(new, tokenizer)
         files = tuple(digest_file(path) for path in sorted(new.iterdir()))
-        manifest = Manifest(files, origin or Origin())
+        manifest = Manifest(files, origin or Origin(), quantization)
         _write_json(new / MANIFEST, manifest.to_dict())
     return manifest
 

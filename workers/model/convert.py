@@ -24,6 +24,7 @@ from workers.model.authors.tokenizer import read_tokenizer, tokenizer_files
 from workers.model.checkpoint import refuse_occupied, write_checkpoint
 from workers.model.config import LanguageConfig, TinyGPTVConfig
 from workers.model.manifest import Manifest, Origin, digest_file
+from workers.model.quantization import NONE
 from workers.model.shards import Block, TensorSpec
 from workers.model.tinygptv import TinyGPTV
 
@@ -42,6 +43,8 @@ class Conversion:
     numbers: Path | None
     """JSON with other numbers than the released ones."""
     out: Path
+    quantization: str = NONE
+    """none, int8, int4 or fp8."""
 
 
 def convert(request: Conversion) -> Manifest:
@@ -80,7 +83,9 @@ def convert(request: Conversion) -> Manifest:
         notes=assembly.notes,
     )
     blocks = _blocks(assembly.state, shapes, config)
-    return write_checkpoint(request.out, config, tokenizer, generation, blocks, origin)
+    return write_checkpoint(
+        request.out, config, tokenizer, generation, blocks, origin, request.quantization
+    )
 
 
 def _check_tokenizer(

@@ -20,12 +20,12 @@ from schemas.outcome import CheckpointError
 from workers.model.config import TinyGPTVConfig
 from workers.model.manifest import (
     MANIFEST,
-    UNQUANTIZED,
     Manifest,
     read_manifest,
     verify_files,
 )
 from workers.model.prompts import QUESTION_PLACE, GenerationSettings
+from workers.model.quantization import QUANTIZATIONS, resolve_quantization
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -47,6 +47,15 @@ class Description:
     def name(self) -> str:
         """What a row calls the model: its folder's name."""
         return self.folder.resolve().name
+
+    def quantization(self, asked: str, device: str) -> str:
+        """What `--quant` means for this checkpoint on `device`: none, int8, int4 or fp8.
+
+        Raises:
+            UsageError: what was asked for cannot be had.
+        """
+        width = self.config.language.hidden_size
+        return resolve_quantization(self.manifest.quantization, asked, device, width)
 
 
 def checkpoint_folder(model: str | Path) -> Path:
@@ -90,7 +99,7 @@ def describe(folder: Path | str) -> Description:
     if not folder.is_dir():
         raise CheckpointError(f"there is no checkpoint folder {folder}")
     manifest = read_manifest(folder)
-    if manifest.quantization != UNQUANTIZED:
+    if manifest.quantization not in QUANTIZATIONS:
         raise CheckpointError(
             f"{folder} is quantized as {manifest.quantization!r}, which this program cannot read"
         )

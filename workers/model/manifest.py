@@ -11,10 +11,10 @@ from typing import Any
 
 from schemas import document
 from schemas.outcome import CheckpointError
+from workers.model.quantization import NONE
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
-UNQUANTIZED = "none"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Manifest:
     files: tuple[FileDigest, ...]
     """Every file of the checkpoint but the manifest, by name."""
     origin: Origin = field(default_factory=Origin)
-    quantization: str = UNQUANTIZED
+    quantization: str = NONE
+    """One of workers.model.quantization.QUANTIZATIONS."""
 
     @property
     def digest(self) -> str:

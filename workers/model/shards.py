@@ -35,7 +35,10 @@ _DTYPE_NAMES = {
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
+    torch.float8_e4m3fn: "F8_E4M3",
 }
+_DTYPES = {name: dtype for dtype, name in _DTYPE_NAMES.items()}
+HEADER_LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -103,18 +106,49 @@ def read_index(path: Path) -> dict[str, str]:
 
 
 def read_tensors(paths: Iterable[Path]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of some safetensors files, one at a time, mapped from the disk.
+    """Every tensor of some safetensors files, one at a time, the largest first.
+
+    They are read, not mapped: mapped pages count as the process's memory until the file is closed.
+    Whoever makes something smaller of each holds least beside the largest when that comes first.
 
     Raises:
         CheckpointError: a file is missing or is no safetensors file.
     """
-    for path in paths:
+    places = [(spec, path, offset) for path in paths for spec, offset in _read_header(path)]
+    for spec, path, offset in sorted(places, key=lambda place: -place[0].num_bytes):
+        tensor = torch.empty(spec.shape, dtype=spec.dtype)
         try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                for name in file.keys():  # noqa: SIM118 - the handle is no mapping
-                    yield name, file.get_tensor(name)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+            with path.open("rb") as file:
+                file.seek(offset)
+                found = file.readinto(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        if found != spec.num_bytes:
+            raise CheckpointError(f"{path} ends within {spec.name}; fetch the checkpoint again")
+        yield spec.name, tensor
+
+
+def _read_header(path: Path) -> list[tuple[TensorSpec, int]]:
+    """Its tensors, each with the byte of the file at which it begins."""
+    try:
+        with safe_open(path, framework="pt", device="cpu"):  # the library checks the header
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
+            header = json.loads(file.read(length))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from error
+    header.pop("__metadata__", None)
+    try:
+        return [
+            (
+                TensorSpec(name, tuple(told["shape"]), _DTYPES[told["dtype"]]),
+                HEADER_LENGTH_BYTES + length + told["data_offsets"][0],
+            )
+            for name, told in header.items()
+        ]
+    except KeyError as error:
+        raise CheckpointError(f"{path} holds tensors of a type unknown here: {error}") from error
 
 
 def blocks_of(state: Mapping[str, torch.Tensor]) -> list[Block]:
@@ -153,7 +187,7 @@ def _write_shard(file: BinaryIO, blocks: Sequence[Block]) -> None:
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    file.write(len(text).to_bytes(8, "little"))
+    file.write(len(text).to_bytes(HEADER_LENGTH_BYTES, "little"))
     file.write(text)
     for block in blocks:
         _write_block(file, block)

@@ -18,14 +18,16 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from schemas.job import IMAGE_PLACEHOLDER
-from schemas.outcome import PromptError
+from schemas.outcome import PromptError, UsageError
 from workers.engine import generate_greedily, positions
 from workers.images import decode, preprocess, to_rgb
 from workers.model.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from workers.model.config import TinyGPTVConfig
 from workers.model.language import build_language_model, compute_rotary_tables
-from workers.model.manifest import UNQUANTIZED, Origin
+from workers.model.manifest import Origin
 from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
+from workers.model.quantization import NONE
+from workers.model.quantized import quantize_layers, quantize_stream
 from workers.model.shards import blocks_of
 from workers.model.vision import build_qformer, build_vision_model
 
@@ -61,7 +63,8 @@ class TinyGPTV(nn.Module):
     """Its folder's name."""
     digest: str = ""
     """Hex SHA-256 over the digests of its folder's files; empty while there is no folder."""
-    quantization: str = UNQUANTIZED
+    quantization: str = NONE
+    """How its matrices are held: one of workers.model.quantization.QUANTIZATIONS."""
     origin: Origin
     """What it was made from; whoever makes a model sets it, and it is saved with the model."""
 
@@ -94,6 +97,7 @@ class TinyGPTV(nn.Module):
         folder: str | Path,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
+        quant: str | None = None,
     ) -> Self:
         """Read a checkpoint folder, every file compared with its digest.
 
@@ -103,30 +107,51 @@ class TinyGPTV(nn.Module):
         Without a `dtype` the parameters are fp32, the precision in which parity is proven: at the
         released size 15.5 GB. `dtype=torch.float16` (or bfloat16) halves that, on a GPU.
 
+        `quant` is none, int8, int4, fp8 or auto (workers.model.quantization); without it matrices
+        are held as the folder holds them. An unquantized folder is quantized matrix by matrix while
+        it is read, to the same values that a quantized folder holds; `dtype` is then that of
+        everything else, and on a CPU fp32.
+
         Raises:
             CheckpointError: the folder is missing, incomplete, altered, or of another format.
+            UsageError: this checkpoint cannot be had as `quant` on this device.
         """
         checkpoint = read_checkpoint(folder)
+        device, dtype = torch.device(device), dtype or torch.float32
+        stored = checkpoint.manifest.quantization
+        quantization = checkpoint.quantization(stored if quant is None else quant, device.type)
         with torch.device("meta"):
             model = cls(checkpoint.config, checkpoint.tokenizer, checkpoint.generation)
-        load_weights(model, checkpoint.weights(), device, dtype or torch.float32)
+            quantize_layers(model, quantization, device, dtype)
+        weights = checkpoint.weights()
+        if stored == NONE:
+            weights = quantize_stream(weights, quantization)
+        load_weights(model, weights, device, dtype)
         compute_rotary_tables(model.language_model, device)
         model.name = checkpoint.name
         model.digest = checkpoint.manifest.digest
-        model.quantization = checkpoint.manifest.quantization
+        model.quantization = quantization
         model.origin = checkpoint.manifest.origin
         return model.eval().requires_grad_(False)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, quant: str = NONE) -> None:
         """Write a checkpoint folder, whole or not at all, in the parameters' own precision.
 
-        Its manifest tells the `origin`.
+        Its manifest tells the `origin`. `quant` is none, int8, int4 or fp8.
 
         Raises:
-            UsageError: there is something at `folder` already.
+            UsageError: there is something at `folder` already; the model is quantized, and its
+                matrices are packed for this machine's processor.
         """
+        if self.quantization != NONE:
+            raise UsageError(
+                f"{self.name} was loaded as {self.quantization}, which is packed for this machine; "
+                "load it unquantized and save it with quant="
+            )
         blocks = blocks_of(self.state_dict())
-        write_checkpoint(folder, self.config, self.tokenizer, self.generation, blocks, self.origin)
+        write_checkpoint(
+            folder, self.config, self.tokenizer, self.generation, blocks, self.origin, quant
+        )
 
     @property
     def device(self) -> torch.device:
