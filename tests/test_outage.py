@@ -20,7 +20,7 @@ def failure(code: ErrorCode) -> Failure:
 @pytest.mark.parametrize("code", OUTAGES)
 def test_200_failures_of_one_code_are_an_outage(code: ErrorCode) -> None:
     """The last one raises, with the code, the reason and the exit code of its kind."""
-    watch = OutageWatch(lambda: False)
+    watch = OutageWatch(lambda _: False)
     watch.saw([failure(code)] * (FAILURES_IN_A_ROW - 1))
     assert watch.suspicious
     with pytest.raises(OutageError, match=f"200 images in a row failed with {code}.*no perm") as it:
@@ -35,7 +35,7 @@ def test_200_failures_of_one_code_are_an_outage(code: ErrorCode) -> None:
 )
 def test_anything_else_in_between_begins_the_count_anew(between: Failure | None) -> None:
     """A success, a failure that is an image's own, or one of another code."""
-    watch = OutageWatch(lambda: False)
+    watch = OutageWatch(lambda _: False)
     for _ in range(3):
         watch.saw([failure(ErrorCode.FORBIDDEN)] * (FAILURES_IN_A_ROW - 1))
         watch.saw([between])
@@ -45,7 +45,7 @@ def test_anything_else_in_between_begins_the_count_anew(between: Failure | None)
 def test_an_image_that_works_still_makes_failures_the_images_own() -> None:
     """A forbidden folder of any size is no outage while another image can be labelled again."""
     asked = []
-    watch = OutageWatch(lambda: asked.append(None) is None)
+    watch = OutageWatch(lambda _: asked.append(None) is None)
     watch.saw([failure(ErrorCode.FORBIDDEN)] * 5 * FAILURES_IN_A_ROW)
     assert len(asked) == 5
     assert not watch.suspicious
@@ -54,7 +54,7 @@ def test_an_image_that_works_still_makes_failures_the_images_own() -> None:
 @pytest.mark.parametrize("works", [True, False, None])
 def test_at_the_end_few_failures_tell_an_outage_too(works: bool | None) -> None:
     """Where an image that was labelled fails by now; where none was, they are the images' own."""
-    watch = OutageWatch(lambda: works)
+    watch = OutageWatch(lambda _: works)
     watch.saw([None, failure(ErrorCode.READ_FAILED)])
     if works is False:
         with pytest.raises(StoreOutageError, match="1 images in a row failed with read_failed"):
@@ -66,7 +66,7 @@ def test_at_the_end_few_failures_tell_an_outage_too(works: bool | None) -> None:
 def test_a_good_end_asks_nothing() -> None:
     """Where the last image was labelled, or failed by itself, there is nothing to look at again."""
 
-    def asked() -> bool:
+    def asked(_: object) -> bool:
         raise AssertionError("looked at again")
 
     watch = OutageWatch(asked)

@@ -29,8 +29,10 @@ class OutageWatch:
     succeeds, the failures were the images' own, however many they are.
     """
 
-    def __init__(self, works: Callable[[], bool | None]) -> None:
-        """`works` looks again at an image that was labelled; None where none was."""
+    def __init__(self, works: Callable[[type[OutageError]], bool | None]) -> None:
+        """`works` looks again at an image that was labelled: False where that fails by just such an
+        outage, None where it cannot tell.
+        """
         self._works = works
         self._last: Failure | None = None
         self._count = 0
@@ -52,17 +54,17 @@ class OutageWatch:
             again = self._last and self._last.error_code == failure.error_code
             self._last, self._count = failure, self._count + 1 if again else 1
             if self._count >= FAILURES_IN_A_ROW:
-                if not self._works():
+                if not self._works(OUTAGES[failure.error_code]):
                     raise _outage(self._count, failure)
                 self._last, self._count = None, 0
 
     def settle(self) -> None:
         """Nothing more will come: the last failures, however few, are their images' own, unless an
-        image that was labelled fails by now.
+        image that was labelled fails like them by now.
 
         Raises as `saw`.
         """
-        if self._last and self._works() is False:
+        if self._last and self._works(OUTAGES[self._last.error_code]) is False:
             raise _outage(self._count, self._last)
 
 

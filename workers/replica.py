@@ -27,6 +27,7 @@ from schemas.outcome import (
     Failure,
     ItemError,
     ModelFailedError,
+    OutageError,
     OutOfMemoryError,
     TimedOutError,
     UsageError,
@@ -183,14 +184,17 @@ class Replica:
             for one, outcome in zip(seen, outcomes, strict=True)
         ]
 
-    def _works(self) -> bool | None:
-        """Whether an image that was labelled before would be again; None: none was."""
+    def _works(self, outage: type[OutageError]) -> bool | None:
+        """Whether an image that was labelled before would be again, or fails by such an `outage`;
+        None: none was, or it fails otherwise.
+        """
         if self._labelled_once is None:
             return None
         seen = self._look_at(self._labelled_once)
-        if seen.image is None:
-            return seen.failure is not None and seen.failure.error_code not in OUTAGES
-        return not isinstance(self._ask([seen.image])[0], Failure)
+        answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
+        if not isinstance(answer, Failure):
+            return True
+        return False if OUTAGES.get(answer.error_code) is outage else None
 
     def _ask(self, images: Sequence[Image.Image]) -> list[str | Failure]:
         """The model's answer to each image; a batch on which it fails is halved.
