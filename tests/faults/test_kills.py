@@ -64,7 +64,8 @@ def dies_while_a_part_is_created(
     armed.append(f"{last.replace('@', '=hang@')}!{marks / last}")
     environment = nodes.environment(",".join(armed), **more)
     with captioning(*job, output, **environment) as driver:
-        wait_for((marks / last).exists, f"a replica gets to {last}")
+        arrived = (marks / last).exists
+        wait_for(lambda: arrived() or driver.poll() is not None, f"a replica gets to {last}")
         driver.kill()
         assert driver.wait() == -signal.SIGKILL
     assert sorted(os.listdir(marks)) == sorted(failpoints)
