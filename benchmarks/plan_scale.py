@@ -4,8 +4,8 @@
 
 Each line is a process of its own. Seconds: making up the keys alone; listing them into the database
 (the making included); sorting; writing the plan; all of it, by the clock and of a processor's work.
-MiB: the peaks of memory (VmHWM) and of the temporary folder, and the plan. Keys come in order, as S3
-lists them, and in no order.
+MiB: the peaks of memory (VmHWM) and of the temporary folder, and the plan. Keys come in order, as
+S3 lists them, and in no order.
 """
 
 from __future__ import annotations

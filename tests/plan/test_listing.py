@@ -25,8 +25,13 @@ def ids_in_order(listing: Listing) -> list[str]:
     return [name for table in listing.in_order() for name in table["item_id"].to_pylist()]
 
 
-def test_the_order_is_that_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids come back sorted by their UTF-8, however they were listed and however long they are."""
+@pytest.mark.parametrize("at_once", [100, 1000, 1_000_000])
+def test_the_order_is_that_of_python(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """Ids come back sorted by their UTF-8, however they were listed, however long they are, and
+    however few are sorted at a time.
+    """
+    monkeypatch.setattr(module, "SORT_ITEMS", at_once)
+    monkeypatch.setattr(module, "SAMPLE", 10)
     monkeypatch.setattr(module, "BLOCK_IMAGES", 64)
     monkeypatch.setattr(module, "BATCH_ROWS", 128)
     draw = random.Random(3)
@@ -57,7 +62,10 @@ def test_the_order_of_a_listing_does_not_matter(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("batch", [1, 2, 2048])
 def test_an_item_listed_again_is_one_item(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    """Of a key that a listing names more than once the last word counts, wherever batches end."""
+    """Of a key that a listing names more than once the last word counts, wherever batches and
+    ranges end.
+    """
+    monkeypatch.setattr(module, "SORT_ITEMS", 3)
     monkeypatch.setattr(module, "BATCH_ROWS", batch)
     monkeypatch.setattr(module, "BLOCK_IMAGES", 5)
     with open_listing() as listing:
@@ -70,8 +78,10 @@ def test_an_item_listed_again_is_one_item(monkeypatch: pytest.MonkeyPatch, batch
     assert [row["input_digest"] for row in rows] == ["new"] * 4 + ["mtime:3-1"] * 2
 
 
-def test_only_what_is_chosen_comes_back() -> None:
+@pytest.mark.parametrize("at_once", [5, 100])
+def test_only_what_is_chosen_comes_back(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """Of the chosen ids those that are listed come back, in order, and all are counted."""
+    monkeypatch.setattr(module, "SORT_ITEMS", at_once)
     chosen = [image.item_id for image in refs(10)[::3]]
     with open_listing() as listing:
         assert listing.choose([pa.array(chosen[:2]), pa.array([*chosen[2:], "/gone"])]) == 5

@@ -74,6 +74,8 @@ def test_long_columns_make_short_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     said = '{"text":"' + "x" * 10_000 + '"}'
     images = [ImageRef(ref.item_id, ref.uri, "", 1, columns=said) for ref in refs(40)]
     found = written(images, Cut(1, 4), batch=1)
-    assert [image for page in found for shard in page for image in shard.images] == images
+    shards = [shard for page in found for shard in page]
+    assert [image for shard in shards for image in shard.images] == images
+    assert [(shard.index, len(shard)) for shard in shards] == list(enumerate([1] * 4 + [4] * 9))
     assert all(sum(map(len, page)) <= 8 for page in found)
     assert len(found) > 4

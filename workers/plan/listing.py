@@ -1,10 +1,11 @@
 """What INPUT was found to hold, sorted outside memory: a DuckDB database in a temporary folder."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import duckdb
@@ -27,6 +28,12 @@ BLOCK_IMAGES = 61_440
 
 BLOCK_BYTES = 32 << 20
 """Or fewer, with so many characters of columns."""
+
+SORT_ITEMS = 10_000_000
+"""About so many are sorted at a time: to merge what it sorted DuckDB needs memory for each run."""
+
+SAMPLE = 1000
+"""Ids that are looked at to find where such a range ends, for each range."""
 
 BATCH_ROWS = 10_240
 INTERRUPT_SECONDS = 0.1
@@ -124,21 +131,40 @@ class Listing:
         """How much there is."""
         self._flush()
         items = self._count("FROM listed")
-        chosen = items if self._all else self._count(f"FROM listed {self._condition()}")
+        chosen = items if self._all else self._count(f"FROM listed WHERE {self._condition()}")
         return Tally(self._listed, items, chosen)
 
     def in_order(self) -> Iterator[pa.Table]:
         """The chosen items, in tables of ITEM_SCHEMA."""
         self._flush()
-        query = (
-            f"SELECT * EXCLUDE (turn) FROM listed {self._condition()} ORDER BY item_id, turn DESC"
-        )
-        batches = self._ask(lambda: iter(self._database.sql(query).to_arrow_reader(BATCH_ROWS)))
         last = None
+        for start, end in pairwise(["", *self._cuts(), None]):
+            values = {"start": start, "end": end} if end else {"start": start}
+            query = (
+                f"SELECT * EXCLUDE (turn) FROM listed WHERE {self._condition()} "
+                f"AND item_id >= $start {'AND item_id < $end' if end else ''} "
+                "ORDER BY item_id, turn DESC"
+            )
+            for table in self._tables(query, values):
+                yield _without_repeats(table, last)
+                last = table["item_id"][-1]
+
+    def _cuts(self) -> list[str]:
+        """The ids at which ranges begin that are sorted one at a time."""
+        ranges = -(-self._listed // SORT_ITEMS)
+        if ranges < 2:
+            return []
+        query = f"SELECT item_id FROM listed USING SAMPLE reservoir({SAMPLE * ranges} ROWS)"
+        found = self._ask(lambda: self._database.execute(query).fetchall())
+        ids = sorted(name for (name,) in found)
+        return sorted({ids[len(ids) * cut // ranges] for cut in range(1, ranges)})
+
+    def _tables(self, query: str, values: Mapping[str, str | None]) -> Iterator[pa.Table]:
+        batches = self._ask(
+            lambda: iter(self._database.sql(query, params=dict(values)).to_arrow_reader(BATCH_ROWS))
+        )
         while (batch := self._ask(lambda: next(batches, None))) is not None:
-            table = pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
-            yield _without_repeats(table, last)
-            last = table["item_id"][-1]
+            yield pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
 
     def _flush(self) -> None:
         if not self._block:
@@ -158,7 +184,7 @@ class Listing:
         return int(count)
 
     def _condition(self) -> str:
-        return "" if self._all else "WHERE item_id IN (FROM chosen)"
+        return "true" if self._all else "item_id IN (FROM chosen)"
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """What the database answers, in a thread: it hears no signal before it is done."""
