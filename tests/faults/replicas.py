@@ -83,10 +83,11 @@ class DoomedReplica(PoisonedReplica):
 
 
 class SlowReplica(NotingReplica):
-    """Takes its time, so that there is time for other things to happen."""
+    """Takes its time until what is to happen meanwhile is over."""
 
     def look_at(self, image: ImageRef) -> None:
-        time.sleep(0.02)
+        if not noted(self.assignment.job.output, "over"):
+            time.sleep(0.1)
 
 
 class FrozenReplica(NotingReplica):
