@@ -52,6 +52,64 @@ def test_what_never_ends_costs_itself_alone(hanging: set[int], stuck: threading.
     assert list(ahead.in_order(range(20, 25))) == list(range(20, 25))
 
 
+def test_what_is_asked_for_in_between_is_answered(stuck: threading.Event) -> None:
+    """Though items of those that are under way already hold every thread."""
+
+    def work(item: int) -> int:
+        if item in (1, 2, 3):
+            stuck.wait()
+        return item
+
+    ahead = Ahead(work, lambda item: -1, threads=2, window=4, seconds=0.2)
+    answers = ahead.in_order(range(6))
+    assert next(answers) == 0
+    assert list(ahead.in_order([77])) == [77]
+    assert list(answers) == [-1, -1, -1, 4, 5]
+
+
+def test_what_hangs_gives_back_what_it_held(stuck: threading.Event) -> None:
+    """An item that never ends and holds all of a budget takes none with it that wait for some."""
+    budget = Budget(10)
+
+    def work(item: int) -> int:
+        with budget.hold(10 if item == 2 else 1):
+            if item == 2:
+                stuck.wait()
+        return item
+
+    ahead = Ahead(work, lambda item: -1, threads=4, window=8, seconds=0.3)
+    assert list(ahead.in_order(range(20))) == [0, 1, -1, *range(3, 20)]
+    assert ahead.abandoned == 1
+
+
+def test_to_wait_for_a_budget_is_not_to_hang() -> None:
+    """Two items that one budget lets in one after the other have `seconds` each."""
+    seconds, now = 0.01, 0.0
+    budget = Budget(10)
+    first_holds, second_comes, looked_at = threading.Event(), threading.Event(), threading.Event()
+
+    def clock() -> float:
+        if now > seconds and threading.current_thread() is threading.main_thread():
+            looked_at.set()
+        return now
+
+    def work(item: int) -> int:
+        nonlocal now
+        if item == 1:
+            first_holds.wait()
+            second_comes.set()
+        with budget.hold(10):
+            first_holds.set()
+            second_comes.wait()
+            now += 0.9 * seconds
+            if item == 1:
+                looked_at.wait()
+        return item
+
+    ahead = Ahead(work, lambda item: -1, threads=2, window=2, seconds=seconds, clock=clock)
+    assert list(ahead.in_order(range(2))) == [0, 1]
+
+
 def test_what_work_raises_is_raised_where_it_is_asked_for() -> None:
     """And not before: the answers in front of it come."""
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -19,12 +20,20 @@ POLL_SECONDS = 1.0
 """How often one that waits looks at the clock."""
 
 
-@dataclass(slots=True)
+_here = threading.local()
+"""`one`: the item at which this thread is, if it works ahead."""
+
+
+@dataclass(slots=True, eq=False)
 class _Begun(Generic[Item, Done]):
     """One item on its way."""
 
     item: Item
-    started_at: float | None = None
+    clock: Callable[[], float]
+    at_work_since: float | None = None
+    """None while it waits: for a thread, or for a budget."""
+    give_back: list[Callable[[], None]] = field(default_factory=list)
+    """What it held of budgets, and may hold still."""
     given_up: bool = False
     future: Future[Done] = field(init=False)
 
@@ -32,8 +41,8 @@ class _Begun(Generic[Item, Done]):
 class Ahead(Generic[Item, Done]):
     """`work(item)` in threads, ahead of whoever asks for the answers.
 
-    An item that takes longer than `seconds` is given up: its thread is left behind, since nothing
-    ends a thread, and `abandoned` counts it.
+    An item that takes longer than `seconds`, without what it waits for a Budget, is given up: its
+    thread is left behind, since nothing ends a thread, and `abandoned` counts it.
     """
 
     def __init__(
@@ -53,6 +62,8 @@ class Ahead(Generic[Item, Done]):
         self._seconds = seconds
         self._clock = clock
         self._pool = self._new_pool()
+        self._begun: dict[_Begun[Item, Done], None] = {}
+        """All that nobody has the answer to, in their order."""
         self.abandoned = 0
 
     def in_order(self, items: Iterable[Item]) -> Iterator[Done]:
@@ -66,49 +77,56 @@ class Ahead(Generic[Item, Done]):
         try:
             begun.extend(map(self._begin, islice(waiting, self._window)))
             while begun:
-                first = begun.popleft()
                 begun.extend(map(self._begin, islice(waiting, 1)))
-                yield self._answer(first, begun)
+                answer = self._answer(begun[0])
+                self._begun.pop(begun.popleft())
+                yield answer
         finally:
             for one in begun:
                 one.future.cancel()
+                self._begun.pop(one)
 
     def _begin(self, item: Item) -> _Begun[Item, Done]:
-        one: _Begun[Item, Done] = _Begun(item)
+        one: _Begun[Item, Done] = _Begun(item, self._clock)
         one.future = self._pool.submit(self._run, one)
+        self._begun[one] = None
         return one
 
     def _run(self, one: _Begun[Item, Done]) -> Done:
-        one.started_at = self._clock()
+        _here.one = one
+        one.at_work_since = self._clock()
         return self._work(one.item)
 
-    def _answer(self, one: _Begun[Item, Done], begun: Iterable[_Begun[Item, Done]]) -> Done:
-        # all of them are watched: items that come later may hold every thread that there is
+    def _answer(self, one: _Begun[Item, Done]) -> Done:
+        # all of them are watched: others may hold every thread, or all of a budget
         while (
             not one.given_up
             and not wait((one.future,), timeout=min(POLL_SECONDS, self._seconds)).done
         ):
-            self._give_up_what_hangs([one, *begun])
+            self._give_up_what_hangs()
         return self._give_up(one.item) if one.given_up else one.future.result()
 
-    def _give_up_what_hangs(self, begun: list[_Begun[Item, Done]]) -> None:
+    def _give_up_what_hangs(self) -> None:
         """Leave its threads where they are, and give what has not begun fresh ones."""
-        hanging = [one for one in begun if self._hangs(one)]
+        hanging = [one for one in self._begun if self._hangs(one)]
         if not hanging:
             return
         for one in hanging:
             one.given_up = True
+            for give_back in one.give_back:
+                give_back()
         self.abandoned += len(hanging)
         self._pool.shutdown(wait=False)
         self._pool = self._new_pool()
-        for one in begun:
+        for one in self._begun:
             if one.future.cancel():
                 one.future = self._pool.submit(self._run, one)
 
     def _hangs(self, one: _Begun[Item, Done]) -> bool:
-        if one.started_at is None or one.given_up or one.future.done():
+        since = one.at_work_since
+        if since is None or one.given_up or one.future.done():
             return False
-        return self._clock() - one.started_at > self._seconds
+        return self._clock() - since > self._seconds
 
     def _new_pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="reader")
@@ -122,18 +140,33 @@ class Budget:
     def __init__(self, total: int) -> None:
         self._total = total
         self._left = total
+        self._held: dict[object, int] = {}
         self._changed = threading.Condition()
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
-        """Wait until `size` bytes are free, and hold them."""
-        size = min(size, self._total)
+        """Wait until `size` bytes are free, and hold them.
+
+        An item that waits here is not late by it; of one that is given up they are free again.
+        """
+        size, holder = min(size, self._total), object()
+        one: _Begun[Any, Any] | None = getattr(_here, "one", None)
+        if one:
+            one.at_work_since = None
         with self._changed:
             self._changed.wait_for(lambda: self._left >= size)
             self._left -= size
+            self._held[holder] = size
+        if one:
+            one.give_back.append(partial(self._give_back, holder))
+            one.at_work_since = one.clock()
         try:
             yield
         finally:
-            with self._changed:
-                self._left += size
-                self._changed.notify_all()
+            self._give_back(holder)
+
+    def _give_back(self, holder: object) -> None:
+        """Once: a thread that was given up may come to its end after all."""
+        with self._changed:
+            self._left += self._held.pop(holder, 0)
+            self._changed.notify_all()

@@ -190,7 +190,7 @@ class Replica:
         """
         if self._labelled_once is None:
             return None
-        seen = self._look_at(self._labelled_once)
+        (seen,) = self._ahead.in_order([self._labelled_once])
         answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
         if not isinstance(answer, Failure):
             return True
