@@ -2,7 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ from schemas.run import RunNames, RunSpec
 from schemas.version import code_version
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_broken, write_pictures
+from workers.ahead import Budget
+from workers.images import resize
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Settled, Withheld
 from workers.replica import Replica
 from workers.request import Request
@@ -264,6 +267,59 @@ def test_an_image_that_never_ends_is_a_row_and_wears_its_replica_out(
     rows = rows_of(job, outcome)
     assert [row["error_code"] for row in rows] == [None] * 5 + ["timed_out"] + [None] * 4
     assert "was not read and decoded within 1 s" in str(rows[5]["error_message"])
+
+
+def test_an_image_that_is_looked_at_again_may_hang(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that tells an outage has its limit too: the replica does not hang in it."""
+    write_pictures(images, 3)
+    stuck, read, read_one = threading.Event(), set[str](), Reader.read
+
+    def outage(self: Reader, ref: ImageRef) -> bytes:
+        if len(read) < 3:
+            read.add(ref.item_id)
+            return read_one(self, ref)
+        if ref == labelled:
+            stuck.wait()
+        raise ForbiddenError(f"{ref.uri}: no permission to read it")
+
+    job = job_for(images, checkpoint)
+    *others, labelled = shard_of(job).images
+    monkeypatch.setattr(Reader, "read", outage)
+    monkeypatch.setattr("workers.replica.PATIENCE", Patience(seconds=0))
+    replica_for(job, checkpoint)
+    replica = Replica(replace(assignment_of(job, checkpoint), item_seconds=1))
+    try:
+        with pytest.raises(StoreOutageError):
+            list(replica.process(Shard(0, (*others, labelled, *others * 150))))
+    finally:
+        stuck.set()
+
+
+def test_memory_is_held_until_the_picture_is_small(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file's bytes and its pixels count as held while they are resized: they are there still."""
+    write_pictures(images, 3)
+    held, hold, depths = threading.local(), Budget.hold, list[int]()
+
+    @contextmanager
+    def noting(self: Budget, size: int) -> Iterator[None]:
+        with hold(self, size):
+            held.depth = getattr(held, "depth", 0) + 1
+            yield
+            held.depth -= 1
+
+    def resizing(image: Image.Image, size: int) -> Image.Image:
+        depths.append(held.depth)
+        return resize(image, size)
+
+    monkeypatch.setattr(Budget, "hold", noting)
+    monkeypatch.setattr("workers.replica.resize", resizing)
+    job = job_for(images, checkpoint)
+    outcome_of(replica_for(job, checkpoint), shard_of(job))
+    assert depths == [2, 2, 2]
 
 
 def test_failures_that_may_be_the_stores_wait_for_one_that_succeeds(

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 from uuid import uuid4
@@ -148,16 +149,17 @@ class Replica:
         if ref.failure:
             return Seen(ref, failure=ref.failure, size_bytes=size_bytes)
         try:
-            with self._read.hold(ref.size_bytes or 0):
+            with ExitStack() as held:
+                held.enter_context(self._read.hold(ref.size_bytes or 0))
                 data = self._reader.read(ref)
                 size_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
                 failpoint("decode", ref.item_id)
-                image = decode(data, self._decoded.hold)
+                image = decode(data, lambda size: held.enter_context(self._decoded.hold(size)))
+                small = resize(image, self._job.preprocessing.image_size)
+                return Seen(ref, small, None, size_bytes, image.width, image.height, digest)
         except ItemError as error:
             failure = Failure.of(error)
             return Seen(ref, failure=failure, size_bytes=size_bytes, content_sha256=digest)
-        small = resize(image, self._job.preprocessing.image_size)
-        return Seen(ref, small, None, size_bytes, image.width, image.height, digest)
 
     def _never_ends(self, ref: ImageRef) -> Seen:
         """What is known of an image whose reader hangs in it."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from schemas.outcome import ErrorCode, ImageError
 from workers.images import decode
+from workers.images.decode import BYTES_A_PIXEL
 from workers.images.formats import FORMATS
 
 LOSSLESS = [
@@ -272,6 +273,16 @@ def test_a_decompression_bomb_is_refused_unread(size: tuple[int, int]) -> None:
 def test_a_large_picture_below_the_limit_raises_no_warning() -> None:
     """Pillow warns from half the limit on; nothing of that gets out."""
     assert failure(png_header(9_500, 9_500)) is ErrorCode.TRUNCATED
+
+
+def test_pixels_are_reserved_before_they_are_touched() -> None:
+    """Once, from the header alone; whoever refuses is heard before a pixel is decoded."""
+    reserved: list[int] = []
+    decode(encode(scene(), "PNG"), reserved.append)
+    assert reserved == [96 * 64 * BYTES_A_PIXEL]
+    with pytest.raises(ImageError):
+        decode(png_header(400, 500), reserved.append)
+    assert reserved[1:] == [400 * 500 * BYTES_A_PIXEL]
 
 
 def test_threads_leave_the_warning_filters_as_they_were() -> None:

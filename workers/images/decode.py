@@ -7,7 +7,6 @@ animation counts. Nothing here depends on the file's name.
 import io
 import struct
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -21,8 +20,6 @@ from schemas.outcome import (
 )
 from workers.images.formats import FORMATS
 from workers.images.quiet import quiet
-
-Hold = Callable[[int], AbstractContextManager[None]]
 
 BYTES_A_PIXEL = 11
 """At most at once: as decoded (4), as RGBA over white (4), as RGB (3)."""
@@ -38,11 +35,11 @@ _UPRIGHT = {
 }
 
 
-def decode(data: bytes, hold: Hold = lambda _: nullcontext()) -> Image.Image:
+def decode(data: bytes, reserve: Callable[[int], object] = lambda _: None) -> Image.Image:
     """The image in `data`: mode RGB, EXIF orientation applied, transparency over white.
 
-    Its pixels are touched inside `hold(bytes that they take on the way)`, so that several decoders
-    can share a bound.
+    Before its pixels are touched `reserve` is told the bytes that they take at most, and may wait,
+    so that several decoders can share a bound. What is returned takes a part of these.
 
     Raises EmptyFileError, NotAnImageError, TruncatedError, TooManyPixelsError or DecodeFailedError.
     """
@@ -55,9 +52,9 @@ def decode(data: bytes, hold: Hold = lambda _: nullcontext()) -> Image.Image:
         with quiet():
             image = Image.open(reader, formats=tuple(FORMATS))
             reader.opened()
-            with hold(image.width * image.height * BYTES_A_PIXEL):
-                image.load()
-                return to_rgb(image)
+            reserve(image.width * image.height * BYTES_A_PIXEL)
+            image.load()
+            return to_rgb(image)
     except Image.DecompressionBombError as error:  # 178,956,970 pixels, 512 MiB as RGB
         raise TooManyPixelsError(str(error)) from error
     # Pillow's parsers raise whatever they trip over: OSError, SyntaxError, struct.error, KeyError …
