@@ -30,7 +30,7 @@ def test_the_order_is_that_of_python(monkeypatch: pytest.MonkeyPatch, at_once: i
     """Ids come back sorted by their UTF-8, however they were listed, however long they are, and
     however few are sorted at a time.
     """
-    monkeypatch.setattr(module, "SORT_ITEMS", at_once)
+    monkeypatch.setattr(module, "RANGE_ITEMS", at_once)
     monkeypatch.setattr(module, "SAMPLE", 10)
     monkeypatch.setattr(module, "BLOCK_IMAGES", 64)
     monkeypatch.setattr(module, "BATCH_ROWS", 128)
@@ -65,7 +65,7 @@ def test_an_item_listed_again_is_one_item(monkeypatch: pytest.MonkeyPatch, batch
     """Of a key that a listing names more than once the last word counts, wherever batches and
     ranges end.
     """
-    monkeypatch.setattr(module, "SORT_ITEMS", 3)
+    monkeypatch.setattr(module, "RANGE_ITEMS", 3)
     monkeypatch.setattr(module, "BATCH_ROWS", batch)
     monkeypatch.setattr(module, "BLOCK_IMAGES", 5)
     with open_listing() as listing:
@@ -81,7 +81,7 @@ def test_an_item_listed_again_is_one_item(monkeypatch: pytest.MonkeyPatch, batch
 @pytest.mark.parametrize("at_once", [5, 100])
 def test_only_what_is_chosen_comes_back(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """Of the chosen ids those that are listed come back, in order, and all are counted."""
-    monkeypatch.setattr(module, "SORT_ITEMS", at_once)
+    monkeypatch.setattr(module, "RANGE_ITEMS", at_once)
     chosen = [image.item_id for image in refs(10)[::3]]
     with open_listing() as listing:
         assert listing.choose([pa.array(chosen[:2]), pa.array([*chosen[2:], "/gone"])]) == 5

@@ -1,11 +1,10 @@
 """What INPUT was found to hold, sorted outside memory: a DuckDB database in a temporary folder."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 
 import duckdb
@@ -29,8 +28,10 @@ BLOCK_IMAGES = 61_440
 BLOCK_BYTES = 32 << 20
 """Or fewer, with so many characters of columns."""
 
-SORT_ITEMS = 10_000_000
-"""About so many are sorted at a time: to merge what it sorted DuckDB needs memory for each run."""
+RANGE_ITEMS = 5_000_000
+"""About so many ids are counted and sorted at a time. Of ten times as many DuckDB cannot count the
+different ones within its memory, and to merge what it sorted it needs some for each run.
+"""
 
 SAMPLE = 1000
 """Ids that are looked at to find where such a range ends, for each range."""
@@ -67,6 +68,24 @@ def open_listing() -> Iterator["Listing"]:
         temporary = tempfile.TemporaryDirectory(prefix="plan-", ignore_cleanup_errors=True)
     with temporary as folder, closing(Listing(folder)) as listing:
         yield listing
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """The ids from `start` on and, unless it is None, before `end`."""
+
+    start: str
+    end: str | None
+
+    def rows(self, chosen: bool) -> str:
+        """The rows listed with such an id, or of these the chosen ones."""
+        within = "item_id >= $start" + ("" if self.end is None else " AND item_id < $end")
+        among = f" AND item_id IN (SELECT item_id FROM chosen WHERE {within})" if chosen else ""
+        return f"FROM listed WHERE {within}{among}"
+
+    def values(self) -> dict[str, str]:
+        """What `$start` and `$end` stand for."""
+        return {"start": self.start} | ({} if self.end is None else {"end": self.end})
 
 
 class Listing:
@@ -130,41 +149,47 @@ class Listing:
     def tally(self) -> Tally:
         """How much there is."""
         self._flush()
-        items = self._count("FROM listed")
-        chosen = items if self._all else self._count(f"FROM listed WHERE {self._condition()}")
-        return Tally(self._listed, items, chosen)
+        items = chosen = 0
+        for some in self._ranges():
+            items += self._count(some, chosen=False)
+            chosen += 0 if self._all else self._count(some, chosen=True)
+        return Tally(self._listed, items, items if self._all else chosen)
 
     def in_order(self) -> Iterator[pa.Table]:
         """The chosen items, in tables of ITEM_SCHEMA."""
         self._flush()
         last = None
-        for start, end in pairwise(["", *self._cuts(), None]):
-            values = {"start": start, "end": end} if end else {"start": start}
-            query = (
-                f"SELECT * EXCLUDE (turn) FROM listed WHERE {self._condition()} "
-                f"AND item_id >= $start {'AND item_id < $end' if end else ''} "
-                "ORDER BY item_id, turn DESC"
-            )
-            for table in self._tables(query, values):
+        for some in self._ranges():
+            for table in self._sorted(some):
                 yield _without_repeats(table, last)
                 last = table["item_id"][-1]
 
-    def _cuts(self) -> list[str]:
-        """The ids at which ranges begin that are sorted one at a time."""
-        ranges = -(-self._listed // SORT_ITEMS)
-        if ranges < 2:
-            return []
-        query = f"SELECT item_id FROM listed USING SAMPLE reservoir({SAMPLE * ranges} ROWS)"
+    def _ranges(self) -> list[_Range]:
+        """Ranges of about as many ids as the database can look at within its memory."""
+        count = -(-self._listed // RANGE_ITEMS)
+        if count < 2:
+            return [_Range("", None)]
+        query = f"SELECT item_id FROM listed USING SAMPLE reservoir({SAMPLE * count} ROWS)"
         found = self._ask(lambda: self._database.execute(query).fetchall())
         ids = sorted(name for (name,) in found)
-        return sorted({ids[len(ids) * cut // ranges] for cut in range(1, ranges)})
+        ends = sorted({ids[len(ids) * turn // count] for turn in range(1, count)})
+        return [_Range(*ids) for ids in zip(["", *ends], [*ends, None], strict=True)]
 
-    def _tables(self, query: str, values: Mapping[str, str | None]) -> Iterator[pa.Table]:
+    def _sorted(self, some: _Range) -> Iterator[pa.Table]:
+        rows = some.rows(chosen=not self._all)
+        query = f"SELECT * EXCLUDE (turn) {rows} ORDER BY item_id, turn DESC"
         batches = self._ask(
-            lambda: iter(self._database.sql(query, params=dict(values)).to_arrow_reader(BATCH_ROWS))
+            lambda: iter(
+                self._database.sql(query, params=some.values()).to_arrow_reader(BATCH_ROWS)
+            )
         )
         while (batch := self._ask(lambda: next(batches, None))) is not None:
             yield pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
+
+    def _count(self, some: _Range, chosen: bool) -> int:
+        query = f"SELECT count(DISTINCT item_id) {some.rows(chosen)}"
+        ((count,),) = self._ask(lambda: self._database.execute(query, some.values()).fetchall())
+        return int(count)
 
     def _flush(self) -> None:
         if not self._block:
@@ -177,14 +202,6 @@ class Listing:
 
     def _insert(self, name: str, rows: pa.Table) -> None:
         self._ask(lambda: self._database.from_arrow(rows).insert_into(name))
-
-    def _count(self, rows: str) -> int:
-        query = f"SELECT count(DISTINCT item_id) {rows}"
-        ((count,),) = self._ask(lambda: self._database.execute(query).fetchall())
-        return int(count)
-
-    def _condition(self) -> str:
-        return "true" if self._all else "item_id IN (FROM chosen)"
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """What the database answers, in a thread: it hears no signal before it is done."""
