@@ -22,7 +22,7 @@ from workers.model.quantized.format import (
     empty_parts,
     unpack,
 )
-from workers.model.quantized.rows import CHUNK, MIDDLE, PackedMatrix, round_rows
+from workers.model.quantized.rows import CHUNK, MIDDLE, PackedMatrix, chunks, round_rows
 
 
 class Quantized(nn.Module):
@@ -119,7 +119,7 @@ class Int8Linear(QuantizedLinear):
         if len(rows) <= CHUNK:
             return self.multiply_bytes(*round_rows(rows.float()))
         product = rows.new_empty(len(rows), self.out_features)
-        for piece, into in zip(rows.split(CHUNK), product.split(CHUNK), strict=True):
+        for piece, into in zip(chunks(rows), chunks(product), strict=True):
             into.copy_(self.multiply_bytes(*round_rows(piece.float())))
         return product
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers.models.blip_2.modeling_blip_2 import Blip2EncoderLayer
 
 from workers.model.quantized.layers import Int8Linear
-from workers.model.quantized.rows import CHUNK, as_bytes, round_rows
+from workers.model.quantized.rows import CHUNK, as_bytes, chunks, round_rows
 
 GELU_MIDDLE = 32
 """The byte that stands for zero behind a GELU, which is nowhere below -`GELU_DEPTH`."""
@@ -38,11 +38,9 @@ class Int8VisionLayer(nn.Module):
         """fp32 [B, T, W] → [B, T, W]."""
         tokens = hidden.shape[1]
         images = hidden.clone()
-        for some in images.split(max(1, 1024 // tokens)):
+        for some in images.split(1 if tokens >= LONG else CHUNK // tokens):
             attended = self._attend(some)
-            for rows, seen in zip(
-                some.view(-1, some.shape[-1]).split(CHUNK), attended.split(CHUNK), strict=True
-            ):
+            for rows, seen in zip(chunks(some.flatten(0, 1)), chunks(attended), strict=True):
                 self._add(rows, seen)
         return images
 
@@ -53,7 +51,7 @@ class Int8VisionLayer(nn.Module):
         rows = images.view(-1, width)
         seen = torch.empty(len(rows), 3 * width, dtype=torch.bfloat16)
         qkv, scale = cast(Int8Linear, self.self_attn.qkv), self.self_attn.scale
-        for piece, into in zip(rows.split(CHUNK), seen.split(CHUNK), strict=True):
+        for piece, into in zip(chunks(rows), chunks(seen), strict=True):
             product = qkv.multiply_bytes(*round_rows(self.layer_norm1(piece)))
             product[:, :width] *= scale
             into.copy_(product)
