@@ -428,6 +428,40 @@ def test_a_signal_ends_what_runs_and_begins_nothing(scene: Scene) -> None:
     assert len(fleet.given) == SHARDS_AT_ONCE
 
 
+def test_a_signal_waits_for_what_is_committed_on_the_way(scene: Scene) -> None:
+    """A replica that commits what it had kept back is not yet through with the shard that runs."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.keeps_back(0)]
+        scene.signals = 1
+        yield [fleet.begins(0)]
+        yield [fleet.commits_what_it_kept_back(0)]
+        assert not fleet.stopped
+        yield [fleet.commits(0)]
+
+    with pytest.raises(StoppedError, match="1 shards owed"):
+        scene.run(script(), count=3, replicas=1)
+    assert fleet.stopped == [0]
+
+
+def test_a_signal_waits_for_a_replica_that_settles(scene: Scene) -> None:
+    """What it commits at the end has its time as well, and may be the last that was owed."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.keeps_back(0)]
+        yield []
+        assert fleet.settling == [0]
+        scene.signals = 1
+        yield []
+        yield [fleet.commits_what_it_kept_back(0)]
+
+    assert scene.run(script(), count=1, replicas=1).keys() == {0}
+
+
 @pytest.mark.parametrize("end", ["time", "signal"])
 def test_a_drain_ends(scene: Scene, end: str) -> None:
     """After --drain-seconds, or a second signal, shards under way are abandoned."""

@@ -238,26 +238,27 @@ class Dispatch:
                 shard = replica.attempts[0].shard
                 self._progress.began_batch(shard.index, batch.images_before)
             case Done(number, part, worn_out):
-                self._committed(replica, part)
-                self._through(number, replica, worn_out)
+                ended = self._committed(replica, part)
+                self._through(number, replica, worn_out, ended)
             case KeptBack(number):
                 attempt = replica.attempts[0]
                 self._progress.began_batch(attempt.shard.index, len(attempt.shard))
                 replica.kept_back.append(attempt)
                 self._next_shard(replica)
-                self._through(number, replica, worn_out=False)
+                self._through(number, replica)
             case Settled(number):
                 replica.settling = False
-                self._through(number, replica, worn_out=False)
+                self._through(number, replica)
             case Lost(number, reason, crashed):
                 self._forget(number)
                 error = ReplicaCrashedError(f"the process that looked at it died: {reason}")
                 self._owe_again(replica, Failure.of(error), crashed)
 
-    def _committed(self, replica: _Replica, part: PartRecord) -> None:
-        """A part is there: of the shard that ran, or of one that was kept back."""
+    def _committed(self, replica: _Replica, part: PartRecord) -> bool:
+        """A part is there: of the shard that ran, or of one that was kept back, and then False."""
         index = part.footer.shard
-        if replica.attempts and replica.attempts[0].shard.index == index:
+        ran = bool(replica.attempts) and replica.attempts[0].shard.index == index
+        if ran:
             attempt = replica.attempts[0]
             self._learn_speed(attempt, self._clock() - replica.running_since)
             self._next_shard(replica)
@@ -270,6 +271,7 @@ class Dispatch:
             self._parts[index] = part
             self._owed -= 1
             self._progress.committed(index, part.footer.items, part.footer.failed)
+        return ran
 
     def _next_shard(self, replica: _Replica) -> None:
         replica.attempts.popleft()
@@ -282,10 +284,12 @@ class Dispatch:
         known = self._seconds_an_image
         self._seconds_an_image = 0.8 * known + 0.2 * pace if known else pace
 
-    def _through(self, number: int, replica: _Replica, worn_out: bool) -> None:
-        """It has ended something; one that wants to go, or is to, goes."""
+    def _through(
+        self, number: int, replica: _Replica, worn_out: bool = False, ended: bool = True
+    ) -> None:
+        """It goes if it wants to; or if the run stops, and what it ran has `ended`."""
         self._sort(number, replica)
-        if worn_out or self._deadline is not None:
+        if worn_out or (ended and self._deadline is not None):
             self._fleet.stop(number)
             self._forget(number)
             for attempt in (*replica.attempts, *replica.kept_back):
@@ -353,7 +357,7 @@ class Dispatch:
         if self._deadline is None:
             self._deadline = self._clock() + self._terms.drain_seconds
             self._say(f"stopping; shards under way have {self._terms.drain_seconds:g} s to end")
-        under_way = any(replica.attempts for replica in self._replicas.values())
+        under_way = any(one.attempts or one.settling for one in self._replicas.values())
         patient = self._stop_signals() == 1 and self._clock() < self._deadline
         if not (under_way and patient):
             raise StoppedError(
