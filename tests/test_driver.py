@@ -30,7 +30,7 @@ from tests.replicas import (
     image_lives,
 )
 from workers.cluster import Load
-from workers.cluster.connection import _start
+from workers.cluster.connection import _join, _start
 from workers.cluster.resources import _shares
 from workers.driver import Finished, load_replica, run
 from workers.request import Options, Request
@@ -40,6 +40,7 @@ from workers.request import Options, Request
 def cluster() -> Iterator[None]:
     """One Ray for all tests of this file: a driver stays with the one it is connected to."""
     ray.init(
+        address="local",  # whatever other Ray runs here
         num_cpus=3,
         include_dashboard=False,
         object_store_memory=100_000_000,
@@ -254,3 +255,14 @@ def test_a_machine_too_busy_for_ray_is_no_crash(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ray, "init", give_up)
     with pytest.raises(StoppedError, match=r"in time on this machine .*same command goes on"):
         _start({})
+
+
+def test_a_cluster_of_another_version_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray refuses to speak with another Ray, or another Python, and we say so."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 1.0\n")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(UsageError, match=r"RAY_ADDRESS names \(Version mismatch: .* Ray: 1.0\);"):
+        _join("auto", {})

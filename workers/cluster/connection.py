@@ -86,8 +86,10 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
         if port.isdecimal():  # Ray itself would try for minutes
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address, runtime_env=code, **quiet)
-    except (OSError, OverflowError, RayError, ValueError) as error:
+    # RuntimeError: a cluster of another Ray, or of another Python
+    except (OSError, OverflowError, RayError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error).split())
         raise UsageError(
-            f"no connection to Ray at {address}, which RAY_ADDRESS names ({error}); RAY_AUTH_MODE "
+            f"no connection to Ray at {address}, which RAY_ADDRESS names ({why}); RAY_AUTH_MODE "
             "and the token must be the cluster's too"
         ) from error
