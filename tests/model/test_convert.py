@@ -15,6 +15,7 @@ from jobs import convert_checkpoint
 from tests.golden import DATA, Golden, State, renamed
 from workers.model.checkpoint import read_checkpoint
 from workers.model.manifest import read_manifest
+from workers.model.quantized import quantize_stream
 
 A, B = Golden("A"), Golden("B")
 PEFT = "llama_model.base_model.model."
@@ -450,6 +451,15 @@ def test_a_wrong_input_is_told(
     assert told in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_quantized_while_converted(plain: State, tmp_path: Path) -> None:
+    """`--quant` writes what loading an unquantized folder makes, and the manifest says so."""
+    arguments = [*A.arguments(tmp_path / "int8"), "--quant", "int8"]
+    assert convert_checkpoint.main(arguments) == 0
+    assert read_manifest(tmp_path / "int8").quantization == "int8"
+    expected = dict(quantize_stream(plain.items(), "int8"))
+    assert equal(dict(read_checkpoint(tmp_path / "int8").weights()), expected)
 
 
 def test_a_wrong_flag_is_told(capsys: pytest.CaptureFixture[str]) -> None:

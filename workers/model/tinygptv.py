@@ -235,15 +235,17 @@ class TinyGPTV(nn.Module):
         cache: Any | None,
     ) -> tuple[torch.Tensor, Any]:
         """Logits of the last position [B, V] in fp32, and the grown cache."""
-        output = self.language_model(
+        output = self.language_model.model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=1,
         )
-        return output.logits[:, -1].float(), output.past_key_values
+        # The last position alone, as a matrix: of a slice with three dimensions torch's product
+        # copies the head's weights once for each row.
+        logits = self.language_model.lm_head(output.last_hidden_state[:, -1])
+        return logits.float(), output.past_key_values
 
     # --- the runner's four verbs ---
 
