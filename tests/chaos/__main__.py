@@ -11,49 +11,44 @@ happened to. Rounds that the folder's rounds.jsonl has from before are not playe
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from jobs.ray_environment import prepare_ray
-
-HEADER = ("killed", "when", "labels on", "rounds", "commands", "lost", "doubled", "differ", "s")
+from tests.chaos.outcome import Outcome, table
+from tests.chaos.rounds import Round, draw
 
 
 def main() -> int:
     """Play what is left to play; returns the exit code."""
     given = _arguments()
-    prepare_ray()
-    from tests.chaos.play import play  # Ray reads its environment when it is imported
-    from tests.chaos.rounds import draw
+    prepare_ray()  # Ray reads its environment when it is imported
+    from tests.chaos.play import play
     from tests.chaos.world import world
 
     record = given.folder / "rounds.jsonl"
     given.folder.mkdir(parents=True, exist_ok=True)
-    wanted = {this.number: this for this in draw(given.rounds, given.seed)}
-    if given.only:
-        words = set(given.only)
-        wanted = {n: r for n, r in wanted.items() if words <= {r.victim, r.moment, r.store, str(n)}}
+    wanted = [this for this in draw(given.rounds, given.seed) if _is_meant(this, given.only)]
     before = _played(record)
-    played = {
-        number: before[number]
-        for number, this in wanted.items()
-        if number in before and before[number]["round"] == vars(this)
-    }
-    left = [this for number, this in wanted.items() if number not in played]
+    played = [before[this.number] for this in wanted if _is_played(this, before)]
+    left = [this for this in wanted if not _is_played(this, before)]
     if left:
         with world((given.folder / "world").resolve()) as here, record.open("a") as lines:
             print(f"undisturbed: {here.seconds}", flush=True)
             for this in left:
-                outcome = play(here, this)
-                print(json.dumps(outcome.to_json()), file=lines, flush=True)
-                print(_line(outcome.to_json()), flush=True)
-                played[this.number] = outcome.to_json()
-    print(_table(played.values()))
-    return 0 if all(map(_good, played.values())) else 1
+                played.append(play(here, this))
+                print(played[-1].to_json(), file=lines, flush=True)
+                print(played[-1], flush=True)
+    print(table(played))
+    return 0 if all(one.good for one in played) else 1
+
+
+def _is_meant(this: Round, only: list[str] | None) -> bool:
+    return set(only or ()) <= {this.victim, this.moment, this.store, str(this.number)}
+
+
+def _is_played(this: Round, before: dict[int, Outcome]) -> bool:
+    return this.number in before and before[this.number].round == this
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,48 +60,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _played(record: Path) -> dict[int, dict[str, Any]]:
+def _played(record: Path) -> dict[int, Outcome]:
     if not record.exists():
         return {}
-    rounds = map(json.loads, record.read_text().splitlines())
-    return {one["round"]["number"]: one for one in rounds}
-
-
-def _good(one: dict[str, Any]) -> bool:
-    return not (one["lost"] or one["doubled"] or one["differing"] or one["codes"][-1])
-
-
-def _line(one: dict[str, Any]) -> str:
-    this = one["round"]
-    moment = this["moment"] if one["killed"] else "too late"
-    verdict = "good" if _good(one) else f"BAD {one}"
-    return (
-        f"{this['number']:3d} {this['victim']:6s} {moment:20s} {this['store']:4s} "
-        f"{one['codes']} {one['seconds']:.1f} s {verdict}"
-    )
-
-
-def _table(rounds: Iterable[dict[str, Any]]) -> str:
-    """Rounds by kind, with means of what each took."""
-    kinds: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for one in rounds:
-        this = one["round"]
-        when = "at random" if this["moment"] == "at random" else "at a failpoint"
-        kinds[this["victim"], when, this["store"]].append(one)
-    rows = [_sums(kind, ones) for kind, ones in sorted(kinds.items())]
-    rows.append(_sums(("all", "", ""), [one for ones in kinds.values() for one in ones]))
-    rows[:0] = [HEADER, ("---",) * len(HEADER)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
-
-
-def _sums(kind: tuple[str, str, str], ones: list[dict[str, Any]]) -> tuple[str, ...]:
-    def total(name: str) -> str:
-        return str(sum(one[name] for one in ones))
-
-    commands = sum(len(one["codes"]) for one in ones) / len(ones)
-    seconds = sum(one["seconds"] for one in ones) / len(ones)
-    counts = (total("lost"), total("doubled"), total("differing"))
-    return (*kind, str(len(ones)), f"{commands:.1f}", *counts, f"{seconds:.0f}")
+    outcomes = [Outcome.from_json(line) for line in record.read_text().splitlines()]
+    return {one.round.number: one for one in outcomes}
 
 
 if __name__ == "__main__":

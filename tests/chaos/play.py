@@ -8,40 +8,16 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from tests.chaos.outcome import Outcome
 from tests.chaos.rounds import RANDOM, Round
 from tests.chaos.world import COMMAND_SECONDS, SHARD_IMAGES, World, ended
 from tests.faults.nodes import raylet
-from tests.faults.tables import compare
+from tests.faults.tables import compare, rows_of
 
 MOST_COMMANDS = 6
 """After so many the round is lost: a command does not get through."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a round ended."""
-
-    round: Round
-    killed: bool
-    """False where the command was done before its moment came."""
-    codes: list[int]
-    """Of each command, the killed one's included."""
-    lost: int
-    doubled: int
-    differing: int
-    columns: list[str]
-    seconds: float
-
-    @property
-    def good(self) -> bool:
-        return not (self.lost or self.doubled or self.differing or self.codes[-1])
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def play(here: World, this: Round) -> Outcome:
@@ -56,8 +32,7 @@ def play(here: World, this: Round) -> Outcome:
             codes.append(ended(here.start(this.store, output)))
         if killed:
             break
-    rows = here.rows(output)
-    difference = compare(here.undisturbed[this.store], rows)
+    difference = compare(here.undisturbed[this.store], rows_of(output))
     outcome = Outcome(
         round=this,
         killed=killed,

@@ -65,9 +65,6 @@ class World:
                 stderr=subprocess.STDOUT,
             )
 
-    def rows(self, output: str) -> list[dict[str, Any]]:
-        return rows_of(output)
-
     def remove(self, output: str) -> None:
         store, path = fsspec.url_to_fs(output)
         store.rm(path, recursive=True)
@@ -111,7 +108,7 @@ def _leave_undisturbed(here: World, store: str) -> None:
         if code:
             raise RuntimeError(f"the undisturbed run ended with {code}: see {here.folder}")
         here.seconds[store] = time.monotonic() - began
-        here.undisturbed[store] = here.rows(output)
+        here.undisturbed[store] = rows_of(output)
         here.remove(output)
 
 
