@@ -200,7 +200,7 @@ def real(actors: int, number: int) -> tuple[float, float, float, float]:
         Preprocessing(8, half, half),
         max_new_tokens=1,
     )
-    assignment = Assignment(job, "00000001", "0" * 64, (), "none", "cpu", 8, 1, 60, 1, "me")
+    assignment = Assignment(job, "00000001", "0" * 64, (), "none", "cpu", 8, 1, 60, 1, (), "me")
     with connection(), RayFleet(assignment, 0.01, 0, NoOp, print) as fleet:
         begun = time.monotonic()
         dispatch(fleet, actors, actors, time.monotonic).run()

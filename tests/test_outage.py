@@ -23,7 +23,9 @@ def test_200_failures_of_one_code_are_an_outage(code: ErrorCode) -> None:
     watch = OutageWatch(lambda _: False)
     watch.saw([failure(code)] * (FAILURES_IN_A_ROW - 1))
     assert watch.suspicious
-    with pytest.raises(OutageError, match=f"200 images in a row failed with {code}.*no perm") as it:
+    with pytest.raises(
+        OutageError, match=f"200 images in a row failed .*with {code}: no perm"
+    ) as it:
         watch.saw([failure(code)])
     store = code in (ErrorCode.FORBIDDEN, ErrorCode.READ_FAILED)
     assert type(it.value) is (StoreOutageError if store else DeviceOutageError)
@@ -31,15 +33,23 @@ def test_200_failures_of_one_code_are_an_outage(code: ErrorCode) -> None:
 
 
 @pytest.mark.parametrize(
-    "between", [None, failure(ErrorCode.NOT_AN_IMAGE), failure(ErrorCode.READ_FAILED)]
+    "between", [None, failure(ErrorCode.NOT_AN_IMAGE), failure(ErrorCode.MODEL_FAILED)]
 )
 def test_anything_else_in_between_begins_the_count_anew(between: Failure | None) -> None:
-    """A success, a failure that is an image's own, or one of another code."""
+    """A success, a failure that is an image's own, or one of the device after the store's."""
     watch = OutageWatch(lambda _: False)
     for _ in range(3):
         watch.saw([failure(ErrorCode.FORBIDDEN)] * (FAILURES_IN_A_ROW - 1))
         watch.saw([between])
     assert watch.suspicious == (between is not None and between.error_code in OUTAGES)
+
+
+def test_a_store_may_fail_in_several_ways_at_once() -> None:
+    """Refusals and timeouts in turn are one outage."""
+    watch = OutageWatch(lambda _: False)
+    either = [failure(ErrorCode.FORBIDDEN), failure(ErrorCode.READ_FAILED)]
+    with pytest.raises(StoreOutageError):
+        watch.saw(either * (FAILURES_IN_A_ROW // 2))
 
 
 def test_an_image_that_works_still_makes_failures_the_images_own() -> None:
@@ -57,7 +67,7 @@ def test_at_the_end_few_failures_tell_an_outage_too(works: bool | None) -> None:
     watch = OutageWatch(lambda _: works)
     watch.saw([None, failure(ErrorCode.READ_FAILED)])
     if works is False:
-        with pytest.raises(StoreOutageError, match="1 images in a row failed with read_failed"):
+        with pytest.raises(StoreOutageError, match=r"1 images in a row failed .*with read_failed"):
             watch.settle()
     else:
         watch.settle()

@@ -23,6 +23,7 @@ from schemas.outcome import (
     ForbiddenError,
     ForeignPartError,
     PromptError,
+    ReadFailedError,
     StoreOutageError,
     UsageError,
 )
@@ -83,6 +84,7 @@ def assignment_of(
         threads=threads,
         item_seconds=60,
         news_seconds=0,
+        witnesses=(),
         claimant=claimant,
     )
 
@@ -373,6 +375,52 @@ def test_an_outage_is_no_row(
         list(replica.process(Shard(0, images_once * 100)))
     assert not Path(job.output, "labels").exists()
     assert paths[0].exists()
+
+
+def test_an_outage_that_passes_is_no_row(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a store did not give while it was away, however little, is looked at once more."""
+    write_pictures(images, 8)
+    away, read_one = 5, Reader.read
+
+    def read(self: Reader, ref: ImageRef) -> bytes:
+        nonlocal away
+        if away:
+            away -= 1
+            raise ReadFailedError(f"{ref.uri} cannot be read: HTTP 503")
+        return read_one(self, ref)
+
+    monkeypatch.setattr(Reader, "read", read)
+    job = job_for(images, checkpoint)
+    rows = rows_of(job, outcome_of(replica_for(job, checkpoint), shard_of(job)))
+    assert [row["error_code"] for row in rows] == [None] * 8
+
+
+def test_an_input_that_begins_with_what_is_forbidden_is_no_outage(
+    images: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that has labelled nothing yet looks at images from all over the plan."""
+    write_pictures(images, 2)
+    read_one = Reader.read
+
+    def read(self: Reader, ref: ImageRef) -> bytes:
+        if ref.uri.endswith("0.png"):
+            raise ForbiddenError(f"{ref.uri}: no permission to read it")
+        return read_one(self, ref)
+
+    monkeypatch.setattr(Reader, "read", read)
+    job = job_for(images, checkpoint)
+    forbidden, other = shard_of(job).images
+    replica_for(job, checkpoint)
+    lost = Replica(replace(assignment_of(job, checkpoint), witnesses=(forbidden,)))
+    with pytest.raises(StoreOutageError):
+        list(lost.process(Shard(0, (forbidden,) * 250)))
+    replica = Replica(replace(assignment_of(job, checkpoint), witnesses=(forbidden, other)))
+    assert isinstance(list(replica.process(Shard(0, (forbidden,) * 250)))[-1], Withheld)
+    committed, _ = replica.settle()
+    assert isinstance(committed, Committed)
+    assert committed.part.footer.failed_by_code == {"forbidden": 250}
 
 
 def test_forbidden_images_are_rows_while_others_can_be_read(

@@ -72,8 +72,8 @@ class _Replica:
         return self.started and not self.attempts and not self.settling
 
     @property
-    def owed(self) -> list[Attempt]:
-        """What is owed again when it goes, but for the shard that runs."""
+    def behind(self) -> list[Attempt]:
+        """What is owed again when it goes, beside the shard that runs."""
         return [*list(self.attempts)[1:], *self.kept_back]
 
 
@@ -263,7 +263,9 @@ class Dispatch:
             self._learn_speed(attempt, self._clock() - replica.running_since)
             self._next_shard(replica)
         else:
-            attempt = next(one for one in replica.kept_back if one.shard.index == index)
+            kept_back = [one for one in replica.kept_back if one.shard.index == index]
+            assert kept_back, f"a replica committed shard {index}, which it was not given"
+            attempt = kept_back[0]
             replica.kept_back.remove(attempt)
         if part.footer.labelled:
             self._crashes = 0
@@ -310,7 +312,8 @@ class Dispatch:
 
     def _owe_again(self, replica: _Replica, failure: Failure, crashed: bool) -> None:
         """Only the shard that ran is to blame, and only for a crash."""
-        for attempt in replica.owed:
+        for attempt in replica.behind:
+            self._progress.lost(attempt.shard.index)
             self._ledger.give_back(attempt)
         if not replica.attempts:
             return

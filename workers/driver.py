@@ -29,7 +29,7 @@ from workers.heartbeat import Heart, Vitals, beating
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.model.description import portable
-from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result
+from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result, sample
 from workers.progress import Progress
 from workers.request import Options, Request
 from workers.sink import committed
@@ -160,6 +160,7 @@ class _Driver:
             threads=self.options.cpus_per_replica,
             item_seconds=self.options.item_seconds,
             news_seconds=max(1.0, replicas / NEWS_A_SECOND),
+            witnesses=sample(self.run, plan),
             claimant=self.run.spec.claimant,
         )
 

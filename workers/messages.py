@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.image import ImageRef
 from schemas.job import JobSpec
 from schemas.outcome import Failure
 from schemas.rows import PassedColumn
@@ -30,6 +31,8 @@ class Assignment:
     """What the model may take an image, and its file beyond what the store is granted."""
     news_seconds: float
     """An ordinary replica tells no oftener where it is."""
+    witnesses: tuple[ImageRef, ...]
+    """Some images from all over the plan: where none of them can be had, none can."""
     claimant: str
     """Of the run's spec.json: a local OUTPUT that lacks it is another folder of the same name."""
 

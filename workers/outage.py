@@ -1,4 +1,4 @@
-"""An outage told from failures of single images: many of one code in a row, and nothing works.
+"""An outage told from failures of single images: many of one kind in a row, and nothing works.
 
 A store that is down, credentials that are refused or a broken device fail every image alike. Rows
 that say so must not be committed, since nobody would look at those images again.
@@ -21,17 +21,19 @@ OUTAGES: dict[ErrorCode, type[OutageError]] = {
 }
 """Failures that may be the infrastructure's."""
 
+OF_THE_STORE = frozenset(code for code, outage in OUTAGES.items() if outage is StoreOutageError)
+
 
 class OutageWatch:
     """Counts one replica's failures as they come, over all its shards.
 
-    An image that was labelled once is looked at again before an outage is declared: where that one
-    succeeds, the failures were the images' own, however many they are.
+    Another image is looked at before an outage is declared, one that was labelled if there is any:
+    where that one succeeds, the failures were the images' own, however many they are.
     """
 
     def __init__(self, works: Callable[[type[OutageError]], bool | None]) -> None:
-        """`works` looks again at an image that was labelled: False where that fails by just such an
-        outage, None where it cannot tell.
+        """`works` looks at an image that should succeed: False where it fails by just such an
+        outage, None where that cannot tell.
         """
         self._works = works
         self._last: Failure | None = None
@@ -51,10 +53,11 @@ class OutageWatch:
             if failure is None or failure.error_code not in OUTAGES:
                 self._last, self._count = None, 0
                 continue
-            again = self._last and self._last.error_code == failure.error_code
+            outage = OUTAGES[failure.error_code]
+            again = self._last and OUTAGES[self._last.error_code] is outage
             self._last, self._count = failure, self._count + 1 if again else 1
             if self._count >= FAILURES_IN_A_ROW:
-                if not self._works(OUTAGES[failure.error_code]):
+                if not self._works(outage):
                     raise _outage(self._count, failure)
                 self._last, self._count = None, 0
 
@@ -70,6 +73,6 @@ class OutageWatch:
 
 def _outage(count: int, failure: Failure) -> OutageError:
     return OUTAGES[failure.error_code](
-        f"{count:,} images in a row failed with {failure.error_code}, none of which is committed; "
-        f"the last one: {failure.error_message}"
+        f"{count:,} images in a row failed for what is not their own fault, none of which is "
+        f"committed; the last one with {failure.error_code}: {failure.error_message}"
     )

@@ -30,6 +30,7 @@ from schemas.outcome import (
     ModelFailedError,
     OutageError,
     OutOfMemoryError,
+    StoreOutageError,
     TimedOutError,
     UsageError,
 )
@@ -42,7 +43,7 @@ from workers.images import decode, resize
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Settled, Withheld
 from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
-from workers.outage import OUTAGES, OutageWatch
+from workers.outage import OF_THE_STORE, OUTAGES, OutageWatch
 from workers.row import Row, Seen, row_of
 from workers.sink import commit_part
 from workers.source import Reader
@@ -121,7 +122,7 @@ class Replica:
                 news_at = self._clock()
             images = [shard.images[position] for position in positions]
             seen = list(islice(self._ahead.in_order(images) if caution else ordinary, len(images)))
-            rows |= zip(positions, self._label(images, seen), strict=True)
+            rows |= zip(positions, self._label(images, seen, self._outage), strict=True)
         if caution:
             yield BatchBegun((), len(rows))
         self._withheld.append((shard, [rows[position] for position in range(len(shard))]))
@@ -135,7 +136,7 @@ class Replica:
 
         Raises as `process`.
         """
-        self._outage.settle()
+        self._require_no_outage(self._outage)
         yield from self._commit_withheld()
         yield Settled()
 
@@ -167,7 +168,9 @@ class Replica:
         error = TimedOutError(f"{ref.uri} was not read and decoded within {seconds:g} s")
         return Seen(ref, failure=Failure.of(error), size_bytes=ref.size_bytes)
 
-    def _label(self, batch: Sequence[ImageRef], seen: Sequence[Seen]) -> list[Row]:
+    def _label(
+        self, batch: Sequence[ImageRef], seen: Sequence[Seen], watch: OutageWatch
+    ) -> list[Row]:
         """One row for each image of a batch, in its order."""
         assert [one.ref for one in seen] == list(batch), "reading lost an image of the batch"
         for ref in batch:
@@ -180,23 +183,55 @@ class Replica:
         for one, failure in zip(seen, failures, strict=True):
             if failure is None:
                 self._labelled_once = one.ref
-        self._outage.saw(failures)
+        watch.saw(failures)
         return [
             row_of(one, outcome, self._task, self._assignment)
             for one, outcome in zip(seen, outcomes, strict=True)
         ]
 
     def _works(self, outage: type[OutageError]) -> bool | None:
-        """Whether an image that was labelled before would be again, or fails by such an `outage`;
-        None: none was, or it fails otherwise.
+        """Whether an image can be labelled now, or fails by such an `outage`; None: neither.
+
+        One that was labelled before is tried, or where none was, some from all over the plan.
         """
-        if self._labelled_once is None:
-            return None
-        (seen,) = self._ahead.in_order([self._labelled_once])
-        answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
-        if not isinstance(answer, Failure):
-            return True
-        return False if OUTAGES.get(answer.error_code) is outage else None
+        tried = [self._labelled_once] if self._labelled_once else self._assignment.witnesses
+        verdict = None
+        for seen in self._ahead.in_order(tried):
+            answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
+            if not isinstance(answer, Failure):
+                self._labelled_once = seen.ref
+                return True
+            found = OUTAGES.get(answer.error_code)
+            if found is None and outage is StoreOutageError:
+                return True  # the store answers and lets us in, whatever it is that it gave
+            if found is outage:
+                verdict = False
+        return verdict
+
+    def _require_no_outage(self, watch: OutageWatch) -> None:
+        """Few failures are no outage, unless an image that this replica labelled fails like them.
+
+        Raises OutageError.
+        """
+        if self._labelled_once:
+            watch.settle()
+
+    def _second_look(self, shard: Shard, rows: list[Row]) -> list[Row]:
+        """`rows`, those that a store refused or did not give in time looked at once more: it may
+        have been away for a while, and that is to be no image's row.
+
+        Raises OutageError where it is away again.
+        """
+        watch = OutageWatch(self._works)  # of its own: it sees images that failed already
+        again = [place for place, row in enumerate(rows) if row["error_code"] in OF_THE_STORE]
+        for first in range(0, len(again), self._assignment.batch_size):
+            places = again[first : first + self._assignment.batch_size]
+            images = [shard.images[place] for place in places]
+            seen = list(self._ahead.in_order(images))
+            for place, row in zip(places, self._label(images, seen, watch), strict=True):
+                rows[place] = row
+        self._require_no_outage(watch)
+        return rows
 
     def _ask(self, images: Sequence[Image.Image]) -> list[str | Failure]:
         """The model's answer to each image; a batch on which it fails is halved.
@@ -228,6 +263,7 @@ class Replica:
         """The parts of all shards that wait for it, in their order."""
         while self._withheld:
             shard, rows = self._withheld[0]
+            rows = self._second_look(shard, rows)
             given = self._assignment
             part = commit_part(
                 self._job.output,

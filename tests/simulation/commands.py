@@ -13,7 +13,7 @@ from tests.simulation.scheduler import Killed
 from workers.dispatch import Dispatch, Terms
 from workers.ledger import Ledger
 from workers.messages import Assignment
-from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result
+from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result, sample
 from workers.progress import Progress
 from workers.sink import committed
 from workers.store import PATIENCE
@@ -105,6 +105,7 @@ class Command:
             threads=1,
             item_seconds=ITEM_SECONDS,
             news_seconds=NEWS_SECONDS,
+            witnesses=sample(self.run, plan),
             claimant=run.spec.claimant,
         )
         terms = Terms(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from PIL import Image
 
 from schemas.image import Shard
-from schemas.outcome import BucketsightError, ChangedSincePlanError
+from schemas.outcome import BucketsightError
 from tests.simulation.job import MODEL_DIGEST
 from tests.simulation.scheduler import FOR_EVER, Killed, Task
 from workers.messages import Assignment, Caution, Message
@@ -68,8 +68,6 @@ class Actor:
         """Its driver has given it up, or was told that it is gone."""
         self.settling = False
         self.died_writing = False
-        self.read_failed = False
-        """Whether the last image that it read did, for what may be the store's fault."""
         straggles = world.fate.strikes("straggler")
         self._seconds_an_image = world.scenario.seconds_an_image * (30 if straggles else 1)
         self.task: Task = world.scheduler.spawn(name, self._live, self)
@@ -110,16 +108,7 @@ class Actor:
     def reads(self, number: int, fetch: Callable[[], bytes]) -> bytes:
         """Look at the bytes of an image."""
         self._strike(number, "at reading")
-        try:
-            data = fetch()
-        except (FileNotFoundError, ChangedSincePlanError):
-            self.read_failed = False
-            raise
-        except OSError:
-            self.read_failed = True
-            raise
-        self.read_failed = False
-        return data
+        return fetch()
 
     def labels(self, numbers: list[int]) -> None:
         """Put images before the model."""

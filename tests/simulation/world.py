@@ -22,6 +22,7 @@ from tests.simulation.scenario import Fate, Outage, Scenario
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.store import FaultyStore
 from workers import dispatch, outage, replica
+from workers.outage import OF_THE_STORE
 from workers.store import PATIENCE, base
 
 
@@ -85,8 +86,12 @@ class World:
         self.scheduler.say(f"    + {uri}")
         if not uri.startswith(join(OUTPUT, LABELS)):
             return
-        if isinstance(process, Actor) and process.read_failed and not process.settling:
-            self.scheduler.problem(f"{uri} was committed, and its last image failed to be read")
+        if not isinstance(process, Actor) or process.settling:
+            return
+        for row in rows_of(self.store.objects[uri][0]):
+            itself = self.scenario.failing.get(self.numbers[row["uri"]]) == "forbidden"
+            if row["error_code"] in OF_THE_STORE and not itself:
+                self.scheduler.problem(f"{uri} says {row['error_code']} of an image that is sound")
 
     def written_over(self, uri: str, data: bytes) -> None:
         there = self.store.objects.get(uri)

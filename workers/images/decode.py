@@ -15,6 +15,7 @@ from schemas.outcome import (
     DecodeFailedError,
     EmptyFileError,
     NotAnImageError,
+    OutOfMemoryError,
     TooManyPixelsError,
     TruncatedError,
 )
@@ -41,7 +42,8 @@ def decode(data: bytes, reserve: Callable[[int], object] = lambda _: None) -> Im
     Before its pixels are touched `reserve` is told the bytes that they take at most, and may wait,
     so that several decoders can share a bound. What is returned takes a part of these.
 
-    Raises EmptyFileError, NotAnImageError, TruncatedError, TooManyPixelsError or DecodeFailedError.
+    Raises EmptyFileError, NotAnImageError, TruncatedError, TooManyPixelsError, DecodeFailedError or
+    OutOfMemoryError.
     """
     if not data:
         raise EmptyFileError("the file is empty")
@@ -57,6 +59,8 @@ def decode(data: bytes, reserve: Callable[[int], object] = lambda _: None) -> Im
             return to_rgb(image)
     except Image.DecompressionBombError as error:  # 178,956,970 pixels, 512 MiB as RGB
         raise TooManyPixelsError(str(error)) from error
+    except MemoryError as error:
+        raise OutOfMemoryError("there is no memory to decode it") from error
     # Pillow's parsers raise whatever they trip over: OSError, SyntaxError, struct.error, KeyError …
     except Exception as error:
         if reader.ended_early or _is_shorter_than_declared(data):

@@ -4,7 +4,7 @@ from workers.plan.claim import open_run
 from workers.plan.documents import Run, read_plan, read_result, read_spec
 from workers.plan.finish import finish
 from workers.plan.freeze import PlanRule, freeze
-from workers.plan.load import load_shards
+from workers.plan.load import load_shards, sample
 
 __all__ = [
     "PlanRule",
@@ -16,4 +16,5 @@ __all__ = [
     "read_plan",
     "read_result",
     "read_spec",
+    "sample",
 ]

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Container, Iterator
 
-from schemas.image import Shard
+from schemas.image import ImageRef, Shard
 from schemas.outcome import DamagedPlanError
 from schemas.run import Plan, PlanPage
 from schemas.uri import join
 from workers.plan.documents import Run, find_document
-from workers.plan.pages import decode_page
+from workers.plan.pages import decode_page, pick
 from workers.store import PATIENCE, Patience
 
 
@@ -24,6 +24,20 @@ def load_shards(
         indexes = range(page.first_shard, page.first_shard + page.shards)
         if not all(index in skip for index in indexes):
             yield from decode_page(_read(run.output, page, patience), skip)
+
+
+def sample(
+    run: Run, plan: Plan, pages: int = 4, images: int = 4, patience: Patience = PATIENCE
+) -> tuple[ImageRef, ...]:
+    """Some images from all over the plan: of so many pages, so many of each.
+
+    Raises as `load_shards`.
+    """
+    chosen = {page * (len(plan.pages) - 1) // max(1, pages - 1) for page in range(pages)}
+    found: list[ImageRef] = []
+    for page in sorted(chosen):
+        found += pick(_read(run.output, plan.pages[page], patience), images * pages // len(chosen))
+    return tuple(found)
 
 
 def _read(output: str, page: PlanPage, patience: Patience) -> bytes:

@@ -95,6 +95,13 @@ def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:
             yield Shard(index, tuple(_images(table.slice(start, end - start))))
 
 
+def pick(data: bytes, count: int) -> list[ImageRef]:
+    """Up to `count` images of the page, evenly spaced."""
+    table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
+    places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(int))
+    return list(_images(table.take(places)))
+
+
 def _page_end(held: pa.Table, cut: Cut, first: int) -> int:
     """The shard after the page that begins with shard `first`; `first` where it is not full yet."""
     before = cut.rows_before(first)
