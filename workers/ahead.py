@@ -6,12 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
+
+from workers.threads import Threads
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -116,7 +118,7 @@ class Ahead(Generic[Item, Done]):
             for give_back in one.give_back:
                 give_back()
         self.abandoned += len(hanging)
-        self._pool.shutdown(wait=False)
+        self._pool.close()
         self._pool = self._new_pool()
         for one in self._begun:
             if one.future.cancel():
@@ -128,8 +130,8 @@ class Ahead(Generic[Item, Done]):
             return False
         return self._clock() - since > self._seconds
 
-    def _new_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads, thread_name_prefix="reader")
+    def _new_pool(self) -> Threads:
+        return Threads(self._threads, "reader")
 
 
 class Budget:

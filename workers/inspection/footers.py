@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from schemas.outcome import ForeignPartError
 from schemas.run import PartFooter, Plan, RunNames
 from schemas.uri import join
-from workers.plan.threads import in_order
 from workers.sink import footer_of
 from workers.store import PATIENCE, Patience, ask, fetch_tail
+from workers.threads import in_order
 
 TAIL_BYTES = 16_384
 """Holds the metadata of a part; longer ones cost a second look."""

@@ -14,8 +14,8 @@ from workers.inspection.documents import plan_problems, read_page, result_proble
 from workers.inspection.part import Expected, Found, examine
 from workers.inspection.runs import RunFiles, read_run
 from workers.plan.documents import Run, find_document
-from workers.plan.threads import in_order
 from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, fetch, list_pages
+from workers.threads import in_order
 
 READERS = 8
 """So many parts are held at a time."""

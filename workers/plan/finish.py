@@ -7,9 +7,9 @@ from schemas.outcome import ForeignPartError, RunFolderError
 from schemas.run import PartRecord, Plan, Result, ResultPart
 from schemas.uri import join
 from workers.plan.documents import Run
-from workers.plan.threads import in_order
 from workers.sink import commit, committed, read_part, tidy
 from workers.store import PATIENCE, Patience
+from workers.threads import in_order
 
 
 def finish(

@@ -14,9 +14,9 @@ from schemas.outcome import ErrorCode, Status, UsageError
 from schemas.run import RunNames, shard_of
 from schemas.uri import join
 from workers.plan.documents import Run, read_plan, read_result, read_spec
-from workers.plan.threads import in_order
 from workers.sink import committed, fetch_part
 from workers.store import PATIENCE, Patience, ask, entry_at
+from workers.threads import in_order
 
 BLOCK_IDS = 50_000
 """So many ids come at once."""

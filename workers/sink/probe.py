@@ -1,6 +1,5 @@
 """Several writers try one new name, before a store is trusted with a run."""
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from uuid import uuid4
@@ -10,6 +9,7 @@ from schemas.run import RUNS
 from schemas.uri import join
 from workers.sink.create import WRITTEN, Answer, create
 from workers.store import PATIENCE, Patience, ask, client_errors, fetch, remove
+from workers.threads import in_order
 
 WRITERS = 3
 ROUNDS = 2
@@ -19,22 +19,21 @@ def probe(output: str, patience: Patience = PATIENCE) -> None:
     """Raises UsageError where `output` cannot be written, or lets two writers create one name;
     StoreError where it does not answer, or does not give back what it took.
     """
-    with ThreadPoolExecutor(WRITERS) as writers:
-        for _ in range(ROUNDS):
-            name = f"{RUNS}/.probe-{uuid4().hex}"
-            contents = [f"writer {writer}".encode() for writer in range(WRITERS)]
-            attempt = partial(_sure_answer, output, name, patience)
-            answers = list(writers.map(attempt, contents))
-            contents.append(b"late")
-            answers.append(attempt(b"late"))
-            place = join(output, name)
-            try:
-                found = ask(place, partial(fetch, place, ""), patience)
-            except FileNotFoundError as error:
-                raise StoreError(f"{output} does not give back what it took: {error}") from error
-            _judge(output, answers, contents, found)
-            with suppress(*client_errors()):  # a leftover harms nobody
-                patience(partial(remove, place))
+    for _ in range(ROUNDS):
+        name = f"{RUNS}/.probe-{uuid4().hex}"
+        contents = [f"writer {writer}".encode() for writer in range(WRITERS)]
+        attempt = partial(_sure_answer, output, name, patience)
+        answers = list(in_order(attempt, contents, WRITERS))
+        contents.append(b"late")
+        answers.append(attempt(b"late"))
+        place = join(output, name)
+        try:
+            found = ask(place, partial(fetch, place, ""), patience)
+        except FileNotFoundError as error:
+            raise StoreError(f"{output} does not give back what it took: {error}") from error
+        _judge(output, answers, contents, found)
+        with suppress(*client_errors()):  # a leftover harms nobody
+            patience(partial(remove, place))
 
 
 def _sure_answer(output: str, name: str, patience: Patience, data: bytes) -> Answer:

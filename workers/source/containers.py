@@ -3,7 +3,7 @@
 import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from workers.source.fetching import SpanFile, broken, bytes_of
 from workers.source.page import Outcome
 from workers.source.selection import SkipRule
 from workers.store import Entry, Patience, as_ours
+from workers.threads import Threads
 
 SIDE_BY_SIDE = 8
 """Containers that are read at a time."""
@@ -80,22 +81,18 @@ def side_by_side(
     """
     waiting = iter(things)
     begun: deque[tuple[Iterator[Given], Future[Given | None]]] = deque()
-    with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="scan") as threads:
+    with Threads(SIDE_BY_SIDE, "scan") as threads:
 
         def ask(source: Iterator[Given]) -> None:
             begun.append((source, threads.submit(next, source, None)))
 
-        try:
-            while True:
-                while len(begun) < SIDE_BY_SIDE and (thing := next(waiting, None)) is not None:
-                    ask(open(thing))
-                if not begun:
-                    return
-                source, future = begun.popleft()
-                given = future.result()
-                if given is not None:
-                    yield given
-                    ask(source)  # now: whoever leaves after the first page waits for no second
-        finally:
-            for _, future in begun:
-                future.cancel()
+        while True:
+            while len(begun) < SIDE_BY_SIDE and (thing := next(waiting, None)) is not None:
+                ask(open(thing))
+            if not begun:
+                return
+            source, future = begun.popleft()
+            given = future.result()
+            if given is not None:
+                yield given
+                ask(source)  # now: whoever leaves after the first page has no second one read

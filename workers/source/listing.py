@@ -7,7 +7,6 @@ object, and every member or row of a container, is an item or is counted.
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import starmap
 
@@ -36,6 +35,7 @@ from workers.store import (
     entry_at,
     list_pages,
 )
+from workers.threads import Threads
 
 
 def list_images(job: JobSpec, patience: Patience = PATIENCE) -> Iterator[Page]:
@@ -90,7 +90,7 @@ def _contents(job: JobSpec, patience: Patience) -> Iterator[Page]:
         for page in paged(outcomes(container, scan, patience)):
             yield Page(with_versions(page.images, threads, patience), page.skipped)
 
-    with ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookup") as threads:
+    with Threads(LOOKUPS, "lookup") as threads:
         yield from side_by_side(pages, containers())
     if skipped:
         yield Page(skipped=skipped)

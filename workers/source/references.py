@@ -2,7 +2,6 @@
 
 import posixpath
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 
 from schemas.image import ImageRef
@@ -25,6 +24,7 @@ from workers.store import (
     refuses_credentials,
     scheme_of,
 )
+from workers.threads import Threads
 
 LOOKUPS = 32
 """Objects whose version is asked for at a time."""
@@ -101,7 +101,7 @@ def _below(manifest: str, reference: str) -> str:
 
 
 def with_versions(
-    images: Sequence[ImageRef], threads: Executor, patience: Patience
+    images: Sequence[ImageRef], threads: Threads, patience: Patience
 ) -> list[ImageRef]:
     """`images` in their order; those that a row names by URI with the version and size that the
     object has now.
