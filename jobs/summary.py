@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -45,6 +46,8 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
     if before:
         lines += [_before(run, result)]
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
+    if result.failed and result.labelled:
+        lines += [f"Look at those again: python jobs/replay.py {shlex.quote(run.output)}"]
     lines += skipped_in_words(result.skipped)
     try:
         lines += [f"  {_name(item)}: {label!r}" for item, label in examples(run, result, column)]

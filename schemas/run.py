@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from schemas import document
 from schemas.job import JobSpec
-from schemas.outcome import UsageError
+from schemas.outcome import DamagedPlanError, RunFolderError, UsageError
 from schemas.rows import PassedColumn
 
 RUNS = "runs"
@@ -122,6 +122,12 @@ class RunSpec:
             job = JobSpec.from_json(value.get("job") or {})
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from error
+        told = {"meaning_id", "fingerprint", "lineage"} & value.keys()
+        if any(value[name] != getattr(job, name)() for name in told):
+            raise RunFolderError(
+                f"{place} was altered: its job is not the one that its names are of; put it back "
+                "as it was, or start afresh with --new-run"
+            )
         return _build(cls, place, fields | {"job": job})
 
 
@@ -192,7 +198,21 @@ class Plan:
         pages = tuple(_build(PlanPage, place, page) for page in value.pop("pages", ()))
         columns = tuple(_build(PassedColumn, place, one) for one in value.pop("columns", ()))
         digest = hashlib.sha256(data).hexdigest()
-        return _build(cls, place, value | {"pages": pages, "columns": columns, "digest": digest})
+        plan = _build(cls, place, value | {"pages": pages, "columns": columns, "digest": digest})
+        if not plan._adds_up():
+            raise DamagedPlanError(
+                f"{place} was altered: its counts do not add up; put it back as it was, or start "
+                "afresh with --new-run"
+            )
+        return plan
+
+    def _adds_up(self) -> bool:
+        items = sum(page.items for page in self.pages)
+        shards = sum(page.shards for page in self.pages)
+        last = self._images_before(self.shards - 1)
+        return (items, shards) == (self.items, self.shards) and (
+            last < self.items == self._images_before(self.shards)
+        )
 
     def images_of(self, shard: int) -> int:
         """How many images `shard` holds, 0 and up to `shards` - 1; no page is read for it."""
@@ -244,6 +264,8 @@ class Heartbeat:
     images_seen: int
     """Committed, or looked at by a replica that lives."""
     images_per_second: float
+    ended: bool
+    """It is the driver's last one."""
 
     def to_json(self) -> bytes:
         return document.dumps(asdict(self) | {"format_version": HEARTBEAT_FORMAT})

@@ -1,6 +1,7 @@
 """Who runs which shard, without processes, store or clock."""
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from tests.runs import refs
 from workers.dispatch import (
     CRASHES_IN_A_ROW,
     FAILED_STARTS,
+    PATIENT_SECONDS,
     SECONDS_BETWEEN_LOOKS,
     SECONDS_BETWEEN_WAITING,
     SHARDS_AT_ONCE,
@@ -26,6 +28,7 @@ from workers.fleet import Begun, Event
 from workers.ledger import MAX_CRASHES, Ledger
 from workers.messages import BatchBegun, Caution
 from workers.progress import SECONDS_BETWEEN_LINES, Progress
+from workers.threads import ahead_of
 
 SILENCE = 1000.0
 
@@ -46,13 +49,17 @@ class Scene:
     wanted: int = 0
 
     def run(
-        self, script: Iterator[list[Event]], count: int, replicas: int
+        self,
+        script: Iterator[list[Event]],
+        count: int,
+        replicas: int,
+        owed: Iterator[Shard | None] | None = None,
     ) -> dict[int, PartRecord]:
         self.wanted = replicas
         self.fleet.script = script
         return Dispatch(
             self.fleet,
-            Ledger(iter(shards(count))),
+            Ledger(owed or iter(shards(count))),
             shards=count,
             wanted=lambda: self.wanted,
             terms=Terms(SILENCE, drain_seconds=25, again="the same command"),
@@ -378,6 +385,9 @@ def test_waiting_for_a_replica_is_said(scene: Scene) -> None:
     fleet = scene.fleet
 
     def script() -> Iterator[list[Event]]:
+        scene.now += PATIENT_SECONDS - 1
+        yield []
+        assert not scene.said
         for _ in range(3):
             scene.now += SECONDS_BETWEEN_LINES
             yield []
@@ -460,6 +470,51 @@ def test_a_signal_waits_for_a_replica_that_settles(scene: Scene) -> None:
         yield [fleet.commits_what_it_kept_back(0)]
 
     assert scene.run(script(), count=1, replicas=1).keys() == {0}
+
+
+def test_a_plan_that_is_not_read_holds_nobody_up(scene: Scene) -> None:
+    """While a page of the plan stalls, parts are heard of, nothing is doubled, a signal ends."""
+    fleet, stalled = scene.fleet, threading.Event()
+
+    def plan() -> Iterator[Shard]:
+        yield shards(3)[0]
+        stalled.wait()
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0), fleet.starts(1)]
+        while not fleet.given:
+            yield []
+        yield [fleet.begins(0)]
+        scene.now += 10 * STRAGGLING_SECONDS
+        yield []
+        yield [fleet.commits(0)]
+        assert [given[:2] for given in fleet.given] == [(0, 0)]
+        scene.signals = 1
+        yield []
+
+    try:
+        with pytest.raises(StoppedError, match="2 shards owed"):
+            scene.run(script(), count=3, replicas=2, owed=ahead_of(plan(), 16))
+    finally:
+        stalled.set()
+
+
+def test_a_shard_that_was_on_the_way_is_given_in_the_next_turn(scene: Scene) -> None:
+    """An idle replica gets it as soon as it is there, and is not sent to settle before."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        assert not fleet.given
+        yield []
+        yield [fleet.keeps_back(0)]
+        assert not fleet.settling
+        yield []
+        yield [fleet.commits(0), fleet.commits_what_it_kept_back(0)]
+
+    first, second = shards(2)
+    owed = iter([None, first, None, None, second])
+    assert scene.run(script(), count=2, replicas=1, owed=owed).keys() == {0, 1}
 
 
 @pytest.mark.parametrize("end", ["time", "signal"])

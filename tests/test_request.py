@@ -35,3 +35,14 @@ def test_what_cannot_be_read_is_bad_usage(input: str, changes: dict[str, Any], w
     """A request that no listing could meet is refused before anything is listed."""
     with pytest.raises(UsageError, match=why):
         request(input, **changes).resolve()
+
+
+@pytest.mark.parametrize(
+    ("input", "output", "named"), [("", "out", "INPUT"), ("in", " ", "OUTPUT")]
+)
+def test_an_empty_name_is_not_the_folder_that_one_stands_in(
+    input: str, output: str, named: str
+) -> None:
+    """A variable that was never set must not label whatever lies around."""
+    with pytest.raises(UsageError, match=f"{named} is empty"):
+        Request(input, output, "caption", "pocket").resolve()

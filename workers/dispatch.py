@@ -35,6 +35,8 @@ NEWS_A_SECOND = 50
 """So many words of replicas on their way through a shard are heard, however many there are."""
 SECONDS_BETWEEN_WAITING = 60.0
 """Between two lines that say that no replica runs yet."""
+PATIENT_SECONDS = 30.0
+"""In which a replica usually has its place and its model: nothing is said before."""
 SECONDS_BETWEEN_LOOKS = 10.0
 """At the size of the cluster, and for replicas that have fallen silent."""
 STRAGGLING = 2.0
@@ -113,7 +115,7 @@ class Dispatch:
         self._crashes = 0
         self._seconds_an_image = 0.0
         self._deadline: float | None = None
-        self._next_waiting = 0.0
+        self._next_waiting = clock() + PATIENT_SECONDS
         self._parts: dict[int, PartRecord] = {}
 
     def run(self) -> dict[int, PartRecord]:

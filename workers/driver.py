@@ -32,10 +32,13 @@ from workers.model.description import portable
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result, sample
 from workers.progress import Progress
 from workers.request import Options, Request
-from workers.sink import committed
+from workers.sink import committed, read_part
 from workers.store import PATIENCE
+from workers.threads import ahead_of
 
 BATCH_SIZE = {"cpu": 8, "cuda": 32}
+IMAGES_AHEAD = 100_000
+"""So many images of the plan are read ahead of the replicas, however they are cut."""
 
 
 def load_replica(assignment: Assignment) -> Labeller:
@@ -122,11 +125,14 @@ class _Driver:
         wanted = replicas_for(options.replicas, cpus, gpus, self.shared, say)
         assignment = self._assignment(plan, device, wanted())
         done = committed(run.output, plan.run_id)
+        if done:  # before anything is added: is this the plan that they were made by?
+            read_part(run.output, plan.run_id, plan.digest, min(done))
         images_done = sum(plan.images_of(shard) for shard in done)
         say(
             f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
             f"{images_done:,} images done; {wanted()} replicas on {device}"
         )
+        window = max(16, IMAGES_AHEAD // plan.shard_images)
         progress = Progress(plan.items, images_done, time.monotonic)
         with (
             RayFleet(assignment, cpus, gpus, self.load, say) as fleet,
@@ -134,7 +140,7 @@ class _Driver:
         ):
             dispatch = Dispatch(
                 fleet,
-                Ledger(load_shards(run, plan, skip=done)),
+                Ledger(ahead_of(load_shards(run, plan, skip=done), window)),
                 shards=plan.shards - len(done),
                 wanted=wanted,
                 terms=self._terms(assignment),

@@ -15,7 +15,7 @@ from schemas.run import Heartbeat, RunNames
 from schemas.uri import join
 from workers.store import client_errors, replace
 
-SECONDS_BETWEEN_BEATS = 15.0
+SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_PER_BEAT = 5.0
 """What a store may take for one, and what the end of a run waits for the last one."""
 
@@ -63,10 +63,17 @@ def beating(
             say(f"{place} cannot be written, so that status cannot tell that we work: {error}")
         told = True
 
-    def beat() -> None:
+    def beat(last: bool = False) -> None:
         now = heart.vitals()
         heartbeat = Heartbeat(
-            run_id, clock(), host, process, now.replicas, now.images_seen, now.images_per_second
+            run_id,
+            clock(),
+            host,
+            process,
+            now.replicas,
+            now.images_seen,
+            now.images_per_second,
+            ended=last,
         )
         try:
             replace(place, heartbeat.to_json(), SECONDS_PER_BEAT)
@@ -79,7 +86,7 @@ def beating(
         beat()
         while not ended.wait(SECONDS_BETWEEN_BEATS):
             beat()
-        beat()
+        beat(last=True)
 
     thread = threading.Thread(target=keep_beating, name="heartbeat", daemon=True)
     thread.start()

@@ -42,6 +42,9 @@ class Request:
             UsageError: INPUT lies in OUTPUT, where nothing is looked at; INPUT is a compressed tar;
                 a column is named of what has none.
         """
+        for name, place in (("INPUT", self.input), ("OUTPUT", self.output)):
+            if not place.strip():
+                raise UsageError(f"{name} is empty: name a folder, . for this one")
         input, output = canonical(self.input), canonical(self.output)
         if f"{input}/".startswith(f"{output}/"):
             raise UsageError(f"OUTPUT {output} holds INPUT: give the labels a folder of their own")

@@ -17,9 +17,11 @@ def status(run: Run) -> RunStatus:
     return status_of(run.output, find_runs(run.output)[-1], clock=lambda: NOW)
 
 
-def beat(run: Run, seconds_ago: float, seen: int = 5, speed: float = 0.5) -> None:
+def beat(
+    run: Run, seconds_ago: float, seen: int = 5, speed: float = 0.5, ended: bool = False
+) -> None:
     """A driver was heard of so long ago."""
-    heartbeat = Heartbeat(run.spec.run_id, NOW - seconds_ago, "host", 7, 2, seen, speed)
+    heartbeat = Heartbeat(run.spec.run_id, NOW - seconds_ago, "host", 7, 2, seen, speed, ended)
     put(run.output, run.names.heartbeat, heartbeat.to_json())
 
 
@@ -52,6 +54,8 @@ def test_a_heartbeat_tells_whether_anybody_works(folder: str) -> None:
     assert status(run).state == State.STOPPED
     assert status(run).seconds_left is None
     assert status(run).heartbeat_seconds == pytest.approx(60.1)
+    beat(run, seconds_ago=1, ended=True)
+    assert status(run).state == State.STOPPED
     beat(run, seconds_ago=-30)  # by a clock that is ahead of ours
     assert status(run).state == State.WORKING
     assert status(run).heartbeat_seconds == 0

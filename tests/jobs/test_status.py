@@ -26,7 +26,7 @@ def told(run: Run, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
 
 
 def beat(run: Run, seconds_ago: float) -> None:
-    heartbeat = Heartbeat(run.spec.run_id, time.time() - seconds_ago, "gpu-7", 1, 2, 4, 0.1)
+    heartbeat = Heartbeat(run.spec.run_id, time.time() - seconds_ago, "gpu-7", 1, 2, 4, 0.1, False)
     put(run.output, run.names.heartbeat, heartbeat.to_json())
 
 

@@ -12,6 +12,7 @@ from schemas.outcome import (
     DamagedPlanError,
     ExitCode,
     ForeignPartError,
+    RunFolderError,
     UsageError,
 )
 from schemas.run import Plan
@@ -126,6 +127,26 @@ DAMAGES: list[tuple[Callable[[Run, Plan], None], type[BucketsightError], ExitCod
         r"plan\.json is not what this program writes",
     ),
     (
+        lambda run, _: alter(run, run.names.plan, lambda value: {"items": value["items"] - 1}),
+        DamagedPlanError,
+        ExitCode.FAILED,
+        r"plan\.json was altered: its counts do not add up; put it back",
+    ),
+    (
+        lambda run, _: remove(f"{run.output}/{run.names.plan}"),
+        DamagedPlanError,
+        ExitCode.FAILED,
+        r"plan\.json is missing, and parts were made by it: put it back",
+    ),
+    (
+        lambda run, _: alter(
+            run, run.names.spec, lambda value: {"job": value["job"] | {"prompt": "<ImageHere>?"}}
+        ),
+        RunFolderError,
+        ExitCode.FAILED,
+        r"spec\.json was altered: its job is not the one",
+    ),
+    (
         lambda run, _: alter(run, run.names.spec, lambda value: {"format_version": 99}),
         UsageError,
         ExitCode.USAGE,
@@ -139,7 +160,8 @@ DAMAGES: list[tuple[Callable[[Run, Plan], None], type[BucketsightError], ExitCod
     DAMAGES,
     ids=[
         *("page-missing", "page-altered", "page-empty", "plan-altered", "plan-empty"),
-        *("plan-newer", "plan-older", "plan-of-nothing", "spec-newer"),
+        *("plan-newer", "plan-older", "plan-of-nothing", "plan-of-fewer"),
+        *("plan-missing", "spec-altered", "spec-newer"),
     ],
 )
 def test_a_damaged_run_stops_with_a_sentence(

@@ -13,7 +13,7 @@ from tests.fake_store import FakeStore, fake_store
 from tests.runs import job_spec, png, put, row, rows
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_result
 from workers.sink import commit_part
-from workers.store import Entry, Patience, fetch
+from workers.store import Entry, Patience, fetch, remove
 from workers.store.disk import SCRATCH
 
 
@@ -87,6 +87,18 @@ def test_a_run_with_an_owed_shard_has_no_result(folder: str) -> None:
     with pytest.raises(RunFolderError, match=r"part-00001\.parquet was there and is gone"):
         finish(run, plan, {})
     assert not open_run(run.spec.job).finished
+
+
+def test_a_part_that_was_taken_away_meanwhile_is_owed(store: str) -> None:
+    """Whoever committed it: it is named, there is no result, and the next driver labels it."""
+    run, plan = planned(store)
+    known = commit_all(run, plan)
+    remove(f"{run.output}/{run.names.part(1)}")
+    with pytest.raises(RunFolderError, match=r"part-00001\.parquet .* is gone; the same"):
+        finish(run, plan, known)
+    assert not open_run(run.spec.job).finished
+    commit_all(run, plan, skip={0, 2})
+    assert finish(run, plan, {}).items == 5
 
 
 def test_a_listing_may_lack_the_newest_parts() -> None:

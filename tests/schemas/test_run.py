@@ -31,7 +31,7 @@ DOCUMENTS: list[Any] = [
         *("00000001", "attempt", (PAGE,), 3, 2, 0, 2, 2, "cpu", 8),
         columns=(PassedColumn("text", "string"), PassedColumn("width", "int64")),
     ),
-    Heartbeat("00000001", 1.5, "host", 7, 2, 3, 0.25),
+    Heartbeat("00000001", 1.5, "host", 7, 2, 3, 0.25, True),
     PartFooter("00000001", 1, "0" * 64, "attempt", 2, 1, {"truncated": 1}),
     Result(
         "00000001", "0" * 64, 3, 2, 1, {"truncated": 1}, {}, (ResultPart("part", "0" * 64, 2, 1),)

@@ -182,3 +182,17 @@ def test_without_a_version_what_is_there_is_read(store: str) -> None:
     """An item whose listing told no version has no condition."""
     put(store, "a.png", png())
     assert reader().read(replace(planned(f"{store}/a.png"), input_digest="")) == png()
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder", "loop"])
+def test_what_is_no_file_is_a_bad_reference(tmp_path: Path, kind: str) -> None:
+    """A manifest may name a pipe that nobody writes, or a device without end: neither is opened."""
+    place = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "loop":
+        place.symlink_to(place)
+    uri = "/dev/zero" if kind == "device" else str(place)
+    assert failure(ImageRef(uri, uri, "", None)) == ErrorCode.BAD_REFERENCE

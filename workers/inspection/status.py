@@ -1,7 +1,7 @@
 """How far a run is, whether anybody works on it, and when it will be done."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -63,16 +63,17 @@ def status_of(
 ) -> RunStatus:
     """The run at `output`, of which the `files` are there.
 
-    A finished one is told from its result alone, another from its plan, the footers of its parts
-    and its heartbeat. Raises UsageError where a document is of another format or may not be read,
-    StoreError.
+    A finished one is told from its result and the names of its parts, another from its plan, the
+    footers of its parts and its heartbeat. Raises UsageError where a document is of another format
+    or may not be read, StoreError.
     """
     run = read_run(output, files, patience)
     if files.finished:
-        return _finished(run, read_result(run, patience))
+        found = committed(output, files.run_id, patience)
+        return _finished(run, read_result(run, patience), found)
     heartbeat = _heartbeat(run, files, patience)
     age = None if heartbeat is None else max(clock() - heartbeat.at, 0.0)
-    alive = age is not None and age <= STALE_SECONDS
+    alive = heartbeat is not None and not heartbeat.ended and (age or 0.0) <= STALE_SECONDS
     plan = read_plan(run, patience) if files.planned else None
     shards = _committed(run, plan, patience)
     known = RunStatus(
@@ -101,7 +102,7 @@ def status_of(
     )
 
 
-def _finished(run: Run, result: Result) -> RunStatus:
+def _finished(run: Run, result: Result, found: Container[int]) -> RunStatus:
     return RunStatus(
         run_id=run.spec.run_id,
         state=State.FINISHED,
@@ -110,7 +111,7 @@ def _finished(run: Run, result: Result) -> RunStatus:
         images=result.items,
         owed=0,
         shards=len(result.parts),
-        parts=len(result.parts),
+        parts=sum(shard in found for shard in range(len(result.parts))),
         labelled=result.labelled,
         failed=result.failed,
         failed_by_code=result.failed_by_code,

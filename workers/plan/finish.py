@@ -22,11 +22,12 @@ def finish(
     where a part is none of this plan, StoreError.
     """
     run_id = run.spec.run_id
-    # what it lists is there; what it does not list may have been written a moment ago
-    last = max(committed(run.output, run_id, patience), default=0)
-    if last >= plan.shards:
-        raise ForeignPartError(f"run {run_id}: part {last} is none of the plan's")
-    result = _result(plan, _records(run, plan, known, patience))
+    found = committed(run.output, run_id, patience)
+    if max(found, default=0) >= plan.shards:
+        raise ForeignPartError(f"run {run_id}: part {max(found)} is none of the plan's")
+    # what is not listed may have been written a moment ago, or somebody took it away
+    seen = {shard: record for shard, record in known.items() if shard in found}
+    result = _result(plan, _records(run, plan, seen, patience))
     stored = commit(run.output, run.names.result, result.to_json(), patience)
     tidy(run.output, run_id)
     return Result.from_json(stored, join(run.output, run.names.result))

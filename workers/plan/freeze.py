@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from schemas.job import JobSpec
-from schemas.outcome import UsageError
+from schemas.outcome import DamagedPlanError, UsageError
 from schemas.rows import row_schema
 from schemas.run import Plan, PlanPage
 from schemas.uri import join
@@ -14,7 +14,7 @@ from workers.plan.documents import Run, read_plan
 from workers.plan.listing import Listing, open_listing
 from workers.plan.pages import cut_pages, encode_page
 from workers.plan.replay import failed_ids, nothing_failed, replayed_run
-from workers.sink import commit
+from workers.sink import commit, committed
 from workers.source import list_images, no_images
 from workers.store import PATIENCE, Patience
 
@@ -46,6 +46,14 @@ def freeze(
     """
     plan = read_plan(run, patience)
     if plan is not None:
+        return plan
+    if committed(run.output, run.spec.run_id, patience):
+        plan = read_plan(run, patience)  # another driver may have made it a moment ago
+        if plan is None:
+            raise DamagedPlanError(
+                f"{join(run.output, run.names.plan)} is missing, and parts were made by it: put it "
+                "back, or start afresh with --new-run"
+            )
         return plan
     job = run.spec.job
     with open_listing() as listing:

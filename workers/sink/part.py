@@ -115,7 +115,9 @@ def fetch_part(
     try:
         data = ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
     except FileNotFoundError as error:
-        raise RunFolderError(f"{place} was there and is gone") from error
+        raise RunFolderError(
+            f"{place} was there and is gone; the same command labels its images again"
+        ) from error
     record = _record(output, name, data)
     _require_ours(record, run_id, plan_digest, shard)
     return record, data
@@ -140,6 +142,11 @@ def _record(output: str, name: str, data: bytes) -> PartRecord:
 
 def _require_ours(record: PartRecord, run_id: str, plan_digest: str, shard: int) -> None:
     footer = record.footer
+    if (footer.run_id, footer.plan_digest) == (run_id, plan_digest) and footer.shard != shard:
+        raise ForeignPartError(
+            f"{record.name} says that it is shard {footer.shard}: somebody copied or renamed it; "
+            "take it away, and the same command goes on"
+        )
     if (footer.run_id, footer.plan_digest, footer.shard) != (run_id, plan_digest, shard):
         raise ForeignPartError(
             f"{record.name} belongs to shard {footer.shard} of run {footer.run_id} under another "

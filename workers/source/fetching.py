@@ -1,10 +1,12 @@
 """Bytes of one version of an object, and what a store says instead, as an item's error."""
 
+import errno
 import io
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from schemas.outcome import (
+    BadReferenceError,
     BrokenContainerError,
     ChangedSincePlanError,
     ForbiddenError,
@@ -36,7 +38,7 @@ def bytes_of(uri: str, version: str, patience: Patience, span: Span | None = Non
 
     What may pass is tried again under `patience`'s one deadline. Raises NotFoundError,
     ForbiddenError (also for credentials that are refused or missing), ChangedSincePlanError,
-    TooManyBytesError or ReadFailedError.
+    TooManyBytesError, BadReferenceError (a folder, a device and their like) or ReadFailedError.
     """
     limit = None if span else LARGEST_IMAGE
     data = answer_of(uri, lambda seconds: fetch(uri, version, seconds, span, limit), patience)
@@ -71,6 +73,10 @@ def _as_read_error(uri: str, error: BaseException) -> ReadError:
         return ForbiddenError(f"{uri}: no permission to read it ({error})")
     if status in (404, 410):
         return NotFoundError(f"{uri} is gone since the plan")
+    if isinstance(error, IsADirectoryError):
+        return BadReferenceError(f"{uri} is a folder, and no file")
+    if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+        return BadReferenceError(f"{uri} can be no file: {error.strerror}")
     answer = f"HTTP {status}" if status else type(error).__name__
     return ReadFailedError(f"{uri} cannot be read: {answer}: {error}")
 

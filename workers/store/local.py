@@ -5,8 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
+from stat import S_ISDIR, S_ISREG
+from typing import BinaryIO
 
-from schemas.outcome import UsageError
+from schemas.outcome import BadReferenceError, UsageError
 from schemas.uri import canonical, join
 from workers.store import base
 from workers.store.base import Entry, Span, require_size, require_version
@@ -45,7 +47,7 @@ class LocalStore:
         span: Span | None,
         limit: int | None,
     ) -> bytes:
-        with open(uri, "rb") as file:
+        with _open(uri) as file:
             if span is None:
                 require_size(uri, os.fstat(file.fileno()).st_size, limit)
                 data = file.read()
@@ -58,7 +60,7 @@ class LocalStore:
         return data
 
     def fetch_tail(self, uri: str, length: int, seconds: float | None) -> bytes:
-        with open(uri, "rb") as file:
+        with _open(uri) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(size - length, 0))
             return file.read(length)
@@ -73,6 +75,14 @@ class LocalStore:
     def remove(self, uri: str, seconds: float | None) -> None:
         with suppress(FileNotFoundError):
             os.unlink(uri)
+
+
+def _open(path: str) -> BinaryIO:
+    """For a pipe's writer would be waited for ever, and a device may give bytes without end."""
+    mode = os.stat(path).st_mode
+    if not S_ISREG(mode) and not S_ISDIR(mode):
+        raise BadReferenceError(f"{path} is a device, a pipe or a socket, and no file")
+    return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def local_version(stat: os.stat_result) -> str:
