@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jobs.arguments import parse
 from jobs.labelling import label
+from workers.threads import leave
 
 PROGRAM = "caption_bucket"
 
@@ -28,4 +29,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

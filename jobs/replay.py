@@ -26,6 +26,7 @@ from schemas.uri import canonical
 from workers.inspection import RunFiles, find_run, find_runs, fingerprint_of, read_run
 from workers.plan.documents import Run, read_result
 from workers.request import Request
+from workers.threads import leave
 
 PROGRAM = "replay"
 
@@ -146,4 +147,4 @@ def _with(codes: Sequence[ErrorCode]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

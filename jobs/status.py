@@ -25,6 +25,7 @@ from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.inspection import RunStatus, State, find_run, find_runs, status_of, successor
 from workers.progress import duration
+from workers.threads import leave
 
 PROGRAM = "status"
 
@@ -146,4 +147,4 @@ def _as_json(status: RunStatus, command: str | None, unfinished: list[str]) -> d
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

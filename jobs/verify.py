@@ -25,6 +25,7 @@ from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.inspection import Broken, Proof, RunFiles, find_run, find_runs, prove, successor
 from workers.plan import PlanRule
+from workers.threads import leave
 
 PROGRAM = "verify"
 LINES = 100
@@ -151,4 +152,4 @@ def _as_json(proof: Proof) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

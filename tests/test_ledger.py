@@ -51,6 +51,21 @@ def test_the_plan_is_read_as_it_is_handed_out() -> None:
     assert read == [0, 1]
 
 
+def test_a_shard_that_is_on_the_way_is_not_the_end() -> None:
+    """While the next shard is read there is none to take, but for what came back; then there is."""
+    first, second = Shard(0, tuple(refs(4))), Shard(1, tuple(refs(4)))
+    owed = Ledger(iter([None, first, None, None, second]))
+    assert owed.take() is None
+    attempt = take(owed)
+    assert owed.take() is None
+    owed.give_back(attempt)
+    assert take(owed).shard == first
+    assert owed.take() is None
+    assert take(owed).shard == second
+    assert owed.take() is None
+    assert owed.out == 2
+
+
 def test_a_doubled_shard_is_committed_once_and_owed_by_nobody() -> None:
     """The first of two attempts makes the commit, and the other one's end changes nothing."""
     owed = ledger(1)

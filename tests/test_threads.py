@@ -126,7 +126,7 @@ def test_items_are_not_taken_far_ahead() -> None:
     taken, full = [], threading.Event()
 
     def numbers() -> Iterator[int]:
-        for number in range(1000):
+        for number in range(50):
             taken.append(number)
             if number >= 5:
                 full.set()
@@ -137,7 +137,7 @@ def test_items_are_not_taken_far_ahead() -> None:
     assert first == 0
     assert full.wait(10)
     assert len(taken) <= 6
-    assert [item for item in items if item is not None] == list(range(1, 1000))
+    assert [item for item in items if item is not None] == list(range(1, 50))
 
 
 def test_what_items_raise_comes_in_its_place() -> None:

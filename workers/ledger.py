@@ -53,14 +53,15 @@ class Attempt:
 class Ledger:
     """Hands out what is owed: what came back first, then the plan's order."""
 
-    def __init__(self, owed: Iterator[Shard]) -> None:
+    def __init__(self, owed: Iterator[Shard | None]) -> None:
+        """`owed` gives None while its next shard is on the way."""
         self._fresh = owed
         self._again: deque[ShardState] = deque()
         self.out = 0
         """Shards that are at replicas and not committed."""
 
     def take(self) -> Attempt | None:
-        """The next shard to be run, or None: every shard is at a replica or committed."""
+        """The next shard to be run; None: all others are on the way, at replicas or committed."""
         while self._again:
             state = self._again.popleft()
             if not state.committed:
