@@ -26,7 +26,7 @@ from workers.messages import (
     Withheld,
 )
 
-RESTS_A_LOOK = 20
+RESTS_A_LOOK = 60
 """A look at a thousand tasks takes a millisecond, which is nothing only if it is not done for each
 word of each of them: news is gathered for so many times the length of a look."""
 
