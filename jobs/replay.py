@@ -65,7 +65,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--code",
         action="append",
         default=[],
-        choices=list(ErrorCode),
+        choices=[code.value for code in ErrorCode],
         metavar="CODE",
         help="only images that failed with this error_code; may be given several times",
     )
