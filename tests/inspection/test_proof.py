@@ -281,9 +281,9 @@ def test_parts_of_another_plan_are_found(folder: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("items", 8, "has 8 images, its pages 7"),
-        ("shards", 5, "has 5 shards, its pages 4"),
-        ("small_shard_images", 1, "has 7 images, its shards 4"),
+        ("items", 8, "its counts do not add up"),
+        ("shards", 5, "its counts do not add up"),
+        ("small_shard_images", 1, "its counts do not add up"),
         ("run_id", "00000002", "is of run 00000002"),
         ("attempt", "other", "calls its page 0"),
         ("format_version", 99, "is of format version 99"),

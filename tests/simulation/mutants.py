@@ -69,10 +69,10 @@ def _believe(answer: Answer) -> Callable[[], Broken]:
 def _forget(kept_back: bool) -> Callable[[], Broken]:
     """What a lost replica had, besides the shard that ran."""
 
-    def owed(one: Any) -> list[Any]:
+    def behind(one: Any) -> list[Any]:
         return list(one.attempts)[1:] if kept_back else list(one.kept_back)
 
-    return lambda: mock.patch.object(dispatch._Replica, "owed", property(owed))
+    return lambda: mock.patch.object(dispatch._Replica, "behind", property(behind))
 
 
 def _charge_machines() -> Broken:

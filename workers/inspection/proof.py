@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from schemas.image import ImageRef
 from schemas.job import JobSpec
-from schemas.outcome import UsageError
+from schemas.outcome import DamagedPlanError, UsageError
 from schemas.rows import SCHEMA_VERSION, row_schema
 from schemas.run import Plan, PlanPage, Result, shard_of
 from schemas.uri import join
@@ -99,7 +99,7 @@ def _plan(run: Run, proof: Proof, patience: Patience) -> Plan | None:
         return None
     try:
         return Plan.from_json(data, run.names.plan)
-    except UsageError as error:
+    except (UsageError, DamagedPlanError) as error:
         proof.broken.append(Broken(run.names.plan, f"cannot be understood ({error})"))
         return None
 
