@@ -47,6 +47,20 @@ def test_the_order_is_that_of_python(monkeypatch: pytest.MonkeyPatch, at_once: i
         assert ids_in_order(listing) == sorted(ids)
 
 
+def test_what_is_sorted_at_a_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long listing is cut into ranges of about as many ids as are asked for, and none is lost."""
+    monkeypatch.setattr(module, "RANGE_ITEMS", 500)
+    images = refs(5000)
+    random.Random(1).shuffle(images)
+    with open_listing() as listing:
+        listing.add(images)
+        assert listing.tally() == Tally(5000, 5000, 5000)
+        sizes = [listing._count(some, chosen=False) for some in listing._ranges()]
+    assert sum(sizes) == 5000
+    assert len(sizes) == 10
+    assert max(sizes) < 1000
+
+
 def test_the_order_of_a_listing_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     """However a store lists them, the items are the same, in the same order."""
     monkeypatch.setattr(module, "BLOCK_IMAGES", 7)
@@ -161,7 +175,7 @@ def test_a_folder_that_is_none_is_said_in_a_sentence(
 
 def test_a_stop_signal_ends_a_long_sort_at_once() -> None:
     """A signal that comes while the database works interrupts as it would anywhere else."""
-    endless = "SELECT sum(range) FROM range(100_000_000_000_000)"
+    endless = "SELECT sum(range) FROM range(100_000_000_000)"
     with open_listing() as listing, pytest.raises(KeyboardInterrupt):
 
         def work() -> object:
