@@ -48,7 +48,12 @@ def seaweed(folder: Path, seconds: float = 60) -> Iterator[Server]:
     with (folder / "seaweed.log").open("wb") as log:
         process = subprocess.Popen(
             _command(folder, ports),
-            env=os.environ | server.environment | {"GOMAXPROCS": "1"},
+            # not all of ours: by what stands there tests find, and end, what they have started
+            env={
+                name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ
+            }
+            | server.environment
+            | {"GOMAXPROCS": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
