@@ -118,7 +118,11 @@ class Listing:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="database")
 
     def close(self) -> None:
-        """Let go of the folder's files."""
+        """Let go of the folder's files, and of a question to which nobody waits for the answer."""
+        idle = self._worker.submit(int)
+        while not idle.done():
+            self._database.interrupt()  # one that comes before the question is lost
+            wait((idle,), timeout=INTERRUPT_SECONDS)
         self._worker.shutdown()
         with suppress(duckdb.Error):  # a full disk, of which has been told
             self._database.close()
@@ -205,15 +209,8 @@ class Listing:
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """What the database answers, in a thread: it hears no signal before it is done."""
-        future = self._worker.submit(question)
-        try:
-            with _faults_told(self._folder):
-                return future.result()
-        except KeyboardInterrupt:
-            while not future.done():  # one that comes before the database begins is lost
-                self._database.interrupt()
-                wait((future,), timeout=INTERRUPT_SECONDS)
-            raise
+        with _faults_told(self._folder):
+            return self._worker.submit(question).result()
 
 
 def _without_repeats(items: pa.Table, last: pa.Scalar | None) -> pa.Table:
