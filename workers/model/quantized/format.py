@@ -52,8 +52,16 @@ def kind_of(name: str, shape: Sequence[int], quantization: str) -> str:
 
 def quantize(weight: torch.Tensor, kind: str) -> Parts:
     """A matrix [N, K] → the tensors that stand for it, by the last part of their names."""
-    pieces = [_QUANTIZE[kind](piece.float()) for piece in weight.split(ROWS_AT_A_TIME)]
-    return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+    # Written where it stays: pieces to be joined would leave holes in the heap for good.
+    parts = {
+        name: torch.empty_like(t, device="cpu")
+        for name, t in empty_parts(weight.shape, kind).items()
+    }
+    for start in range(0, len(weight), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        for name, piece in _QUANTIZE[kind](weight[rows].float()).items():
+            parts[name][rows] = piece
+    return parts
 
 
 def dequantize(parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -66,13 +74,17 @@ def dequantize(parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def unpack(weight: torch.Tensor) -> torch.Tensor:
-    """Two columns a byte [N, K/2] → one a byte [N, K], 0 to 15."""
-    return torch.stack([weight & 15, weight >> 4], dim=-1).flatten(1)
+    """Two columns a byte [N, K/2] → one an int32 [N, K], 0 to 15."""
+    levels = weight.new_empty(len(weight), 2 * weight.shape[1], dtype=torch.int32)
+    for piece, into in zip(weight.split(ROWS_AT_A_TIME), levels.split(ROWS_AT_A_TIME), strict=True):
+        into[:, ::2] = piece & 15
+        into[:, 1::2] = piece >> 4
+    return levels
 
 
 def empty_parts(shape: Sequence[int], kind: str) -> Parts:
     """The parts of a matrix of this shape, without their values."""
-    return quantize(torch.empty(tuple(shape), device="meta"), kind)
+    return _QUANTIZE[kind](torch.empty(tuple(shape), device="meta"))
 
 
 def part_specs(spec: TensorSpec, quantization: str) -> tuple[TensorSpec, ...]:

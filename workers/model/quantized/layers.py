@@ -136,7 +136,7 @@ class Int4Linear(QuantizedLinear):
     kind = INT4
 
     def pack(self, parts: Parts) -> None:
-        levels = unpack(parts["weight"]).int()
+        levels = unpack(parts["weight"])
         self._packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(levels, 1)
         scale_and_zero = torch.stack([parts["weight_scale"], parts["weight_zero"]], dim=-1)
         self._scale_and_zero = scale_and_zero.transpose(0, 1).contiguous()
