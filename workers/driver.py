@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from schemas.outcome import StoppedError, UsageError
@@ -77,8 +78,8 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
     try:
         with beating(this.output, this.spec.run_id, say) as heart, connection() as shared:
             driver = _Driver(this, portable(request.model), options, shared, again, say, load)
-            plan, device = driver.plan()
-            parts = driver.dispatch(plan, device, heart)
+            plan, wanted = driver.plan()
+            parts = driver.dispatch(plan, wanted, heart)
             result = finish(this, plan, parts)
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; {again} goes on") from None
@@ -100,11 +101,13 @@ class _Driver:
     say: Say
     load: Load
 
-    def plan(self) -> tuple[Plan, str]:
-        """The frozen plan, which is made where there is none, and the device that it is for."""
+    def plan(self) -> tuple[Plan, Callable[[], int]]:
+        """The frozen plan, and how many replicas there should be: they fit before it is made."""
         options = self.options
         planned = read_plan(self.run)
         device = device_for(planned.device if planned else options.device, self.shared, self.say)
+        cpus, gpus = options.cpus_per_replica, self._gpus(device)
+        wanted = replicas_for(options.replicas, cpus, gpus, self.shared, self.say)
         batch_size = options.batch_size or BATCH_SIZE[device]
         plan = planned or freeze(self.run, options.shard_images, device, batch_size)
         if plan.device != device:
@@ -116,26 +119,28 @@ class _Driver:
                 f"this run was planned for {device} and batches of {plan.batch_size}, and goes on "
                 "so"
             )
-        return plan, device
+        return plan, wanted
 
-    def dispatch(self, plan: Plan, device: str, heart: Heart) -> dict[int, PartRecord]:
+    def dispatch(
+        self, plan: Plan, wanted: Callable[[], int], heart: Heart
+    ) -> dict[int, PartRecord]:
         """Have all that is owed labelled; the parts that came of it, by shard."""
         options, run, say = self.options, self.run, self.say
-        cpus, gpus = options.cpus_per_replica, options.gpus_per_replica if device == "cuda" else 0
-        wanted = replicas_for(options.replicas, cpus, gpus, self.shared, say)
-        assignment = self._assignment(plan, device, wanted())
+        assignment = self._assignment(plan, wanted())
         done = committed(run.output, plan.run_id)
         if done:  # before anything is added: is this the plan that they were made by?
             read_part(run.output, plan.run_id, plan.digest, min(done))
         images_done = sum(plan.images_of(shard) for shard in done)
         say(
             f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
-            f"{images_done:,} images done; {wanted()} replicas on {device}"
+            f"{images_done:,} images done; {wanted()} replicas on {plan.device}"
         )
         window = max(16, IMAGES_AHEAD // plan.shard_images)
         progress = Progress(plan.items, images_done, time.monotonic)
         with (
-            RayFleet(assignment, cpus, gpus, self.load, say) as fleet,
+            RayFleet(
+                assignment, options.cpus_per_replica, self._gpus(plan.device), self.load, say
+            ) as fleet,
             signals.counted() as stop_signals,
         ):
             dispatch = Dispatch(
@@ -154,14 +159,17 @@ class _Driver:
             )
             return dispatch.run()
 
-    def _assignment(self, plan: Plan, device: str, replicas: int) -> Assignment:
+    def _gpus(self, device: str) -> float:
+        return self.options.gpus_per_replica if device == "cuda" else 0
+
+    def _assignment(self, plan: Plan, replicas: int) -> Assignment:
         return Assignment(
             job=self.run.spec.job,
             run_id=plan.run_id,
             plan_digest=plan.digest,
             columns=plan.columns,
             model=self.model,
-            device=device,
+            device=plan.device,
             batch_size=plan.batch_size,
             threads=self.options.cpus_per_replica,
             item_seconds=self.options.item_seconds,
