@@ -37,7 +37,8 @@ SAMPLE = 1000
 """Ids that are looked at to find where such a range ends, for each range."""
 
 BATCH_ROWS = 10_240
-INTERRUPT_SECONDS = 0.1
+SIGNAL_SECONDS = 0.1
+"""How often one that waits for the database looks whether it is to stop."""
 
 Answer = TypeVar("Answer")
 
@@ -116,13 +117,15 @@ class Listing:
             for name, schema in (("listed", _LISTED), ("chosen", _CHOSEN)):
                 self._database.from_arrow(schema.empty_table()).create(name)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="database")
+        # now: of a thread that a signal comes upon while it starts the pool would know nothing
+        self._worker.submit(int).result()
 
     def close(self) -> None:
         """Let go of the folder's files, and of a question to which nobody waits for the answer."""
         idle = self._worker.submit(int)
         while not idle.done():
             self._database.interrupt()  # one that comes before the question is lost
-            wait((idle,), timeout=INTERRUPT_SECONDS)
+            wait((idle,), timeout=SIGNAL_SECONDS)
         self._worker.shutdown()
         with suppress(duckdb.Error):  # a full disk, of which has been told
             self._database.close()
@@ -210,7 +213,10 @@ class Listing:
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """What the database answers, in a thread: it hears no signal before it is done."""
         with _faults_told(self._folder):
-            return self._worker.submit(question).result()
+            future = self._worker.submit(question)
+            while not future.done():  # a signal that comes just before one waits wakes nobody
+                wait((future,), timeout=SIGNAL_SECONDS)
+            return future.result()
 
 
 def _without_repeats(items: pa.Table, last: pa.Scalar | None) -> pa.Table:
