@@ -410,6 +410,7 @@ def test_an_input_that_begins_with_what_is_forbidden_is_no_outage(
         return read_one(self, ref)
 
     monkeypatch.setattr(Reader, "read", read)
+    monkeypatch.setattr(Reader, "touch", read)
     job = job_for(images, checkpoint)
     forbidden, other = shard_of(job).images
     replica_for(job, checkpoint)

@@ -190,23 +190,32 @@ class Replica:
         ]
 
     def _works(self, outage: type[OutageError]) -> bool | None:
-        """Whether an image can be labelled now, or fails by such an `outage`; None: neither.
-
-        One that was labelled before is tried, or where none was, some from all over the plan.
+        """Whether an image that was labelled before would be again, or fails by such an `outage`;
+        None: neither. Where none was labelled, whether the store gives anything.
         """
-        tried = [self._labelled_once] if self._labelled_once else self._assignment.witnesses
-        verdict = None
-        for seen in self._ahead.in_order(tried):
-            answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
-            if not isinstance(answer, Failure):
-                self._labelled_once = seen.ref
-                return True
-            found = OUTAGES.get(answer.error_code)
-            if found is None and outage is StoreOutageError:
-                return True  # the store answers and lets us in, whatever it is that it gave
-            if found is outage:
-                verdict = False
-        return verdict
+        if self._labelled_once is None:
+            return self._store_gives() if outage is StoreOutageError else None
+        (seen,) = self._ahead.in_order([self._labelled_once])
+        answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
+        if not isinstance(answer, Failure):
+            return True
+        found = OUTAGES.get(answer.error_code)
+        if found is None and outage is StoreOutageError:
+            return True  # the store answers and lets us in, whatever it is that it gave
+        return False if found is outage else None
+
+    def _store_gives(self) -> bool:
+        """Whether it gives one of some images from all over the plan. None is decoded: one that
+        ends a replica would be charged to the shard that runs.
+        """
+        for ref in self._assignment.witnesses:
+            try:
+                self._reader.touch(ref)
+            except ItemError as error:
+                if error.code in OF_THE_STORE:
+                    continue
+            return True
+        return False
 
     def _require_no_outage(self, watch: OutageWatch) -> None:
         """Few failures are no outage, unless an image that this replica labelled fails like them.

@@ -196,3 +196,14 @@ def test_what_is_no_file_is_a_bad_reference(tmp_path: Path, kind: str) -> None:
         place.symlink_to(place)
     uri = "/dev/zero" if kind == "device" else str(place)
     assert failure(ImageRef(uri, uri, "", None)) == ErrorCode.BAD_REFERENCE
+
+
+def test_a_touch_tells_whether_there_is_anything_to_be_had(store: str) -> None:
+    """Of an image that is there it is silent; of one that is gone it says what read does."""
+    put(store, "a.png", png())
+    image = planned(f"{store}/a.png")
+    reader().touch(image)
+    gone = replace(image, uri=f"{store}/b.png")
+    with pytest.raises(ReadError) as caught:
+        reader().touch(gone)
+    assert caught.value.code == ErrorCode.NOT_FOUND

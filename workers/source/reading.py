@@ -43,6 +43,10 @@ class Reader:
         self._note(unanswered=False)
         return data
 
+    def touch(self, image: ImageRef) -> None:
+        """Read one byte of what holds `image`. Raises as `read`; an empty one has changed."""
+        bytes_of(image.uri, image.input_digest, self._patience(), span=(image.offset or 0, 1))
+
     def _patience(self) -> Patience:
         """Short while the store is dead. A run stops after some hundred failures in a row: they are
         to take minutes, not hours, and a store that comes back is to be seen at once.
