@@ -27,7 +27,7 @@ def load_shards(
 
 
 def sample(
-    run: Run, plan: Plan, pages: int = 4, images: int = 4, patience: Patience = PATIENCE
+    run: Run, plan: Plan, pages: int = 4, images: int = 1, patience: Patience = PATIENCE
 ) -> tuple[ImageRef, ...]:
     """Some images from all over the plan: of so many pages, so many of each.
 

@@ -44,8 +44,11 @@ class Reader:
         return data
 
     def touch(self, image: ImageRef) -> None:
-        """Read one byte of what holds `image`. Raises as `read`; an empty one has changed."""
-        bytes_of(image.uri, image.input_digest, self._patience(), span=(image.offset or 0, 1))
+        """Read one byte of what holds `image`, with no more patience than for a dead store.
+
+        Raises as `read`; an empty one has changed.
+        """
+        bytes_of(image.uri, image.input_digest, self._short(), span=(image.offset or 0, 1))
 
     def _patience(self) -> Patience:
         """Short while the store is dead. A run stops after some hundred failures in a row: they are
@@ -53,6 +56,9 @@ class Reader:
         """
         if self._unanswered < OUTAGE_READS:
             return self._full
+        return self._short()
+
+    def _short(self) -> Patience:
         return replace(self._full, seconds=min(OUTAGE_SECONDS, self._full.seconds))
 
     def _note(self, unanswered: bool) -> None:
