@@ -185,7 +185,7 @@ def test_a_decoder_that_never_returns_costs_one_row_and_one_replica(
     """The real replica goes on without the thread that hangs, and another takes its place."""
     write_pictures(job.images, 23)
     (job.images / "picture-0005.png").rename(job.images / "picture-0005-stuck.png")
-    result = job.run(load_stuck, replicas=1, batch_size=2, shard_images=6, item_seconds=2.0)
+    result = job.run(load_stuck, replicas=1, batch_size=2, shard_images=6, item_seconds=8.0)
     assert (result.items, result.labelled) == (23, 22)
     assert job.failed() == {"picture-0005-stuck.png": ErrorCode.TIMED_OUT}
     assert job.starts == 2
