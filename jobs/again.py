@@ -28,7 +28,9 @@ def command_for(job: JobSpec) -> str:
     plain = format_of(job.input, None) == job.input_format
     kind = [] if plain else ["--input-format", job.input_format]
     column = ["--image-column", job.image_column] if job.image_column else []
-    return _line(PROGRAMS[job.task], job.input, job.output, *model, *prompt, *kind, *column)
+    quant = ["--quant", job.quantization]  # `auto` may come to another one where it is typed
+    words = [*model, *quant, *prompt, *kind, *column]
+    return _line(PROGRAMS[job.task], job.input, job.output, *words)
 
 
 def shipped_model(job: JobSpec) -> Description | None:

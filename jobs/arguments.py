@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from schemas.image import InputFormat
+from workers.model.quantization import AUTO, QUANTIZATIONS
 from workers.request import Options, Request
 
 
@@ -43,6 +44,7 @@ def parse(
         given.prompt,
         input_format=given.input_format and InputFormat(given.input_format),
         image_column=given.image_column,
+        quantization=given.quant,
     )
     options = replace(options_of(given), new_run=given.new_run)
     return LabellingArguments(request, options, given.max_failed)
@@ -65,6 +67,13 @@ def _add_flags(parser: Parser) -> Parser:
     )
     what.add_argument(
         "--model", default="pocket", metavar="pocket|FOLDER", help="checkpoint (default: pocket)"
+    )
+    what.add_argument(
+        "--quant",
+        choices=(AUTO, *QUANTIZATIONS),
+        default=AUTO,
+        help="how its weights are held, which decides some words; auto: as they are stored, and "
+        "what is stored as none is bf16 on cuda, and int8 on a CPU if it is large (default)",
     )
     what.add_argument(
         "--prompt",

@@ -17,7 +17,7 @@ if __package__ in (None, ""):
 
 from jobs.arguments import Parser
 from schemas.outcome import BucketsightError, ExitCode
-from workers.model.quantization import NONE, QUANTIZATIONS
+from workers.model.quantization import NONE, STORED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,9 +81,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--quant",
-        choices=QUANTIZATIONS,
+        choices=STORED,
         default=NONE,
-        help="how matrices are held; what is converted unquantized can be quantized when loaded",
+        help="how matrices are stored; none can be had as any other when it is loaded (default)",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that is new")
     return parser.parse_args(arguments)

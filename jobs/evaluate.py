@@ -1,7 +1,8 @@
 """Score a checkpoint on pictures whose names are known.
 
     python jobs/evaluate.py --suite caption --annotations FILE --images FOLDER \\
-        [--model pocket|FOLDER] [--device auto|cpu|cuda]
+        [--model pocket|FOLDER] [--device auto|cpu|cuda] \\
+        [--quant auto|none|bf16|int8|int4|fp8]
 
 FILE holds JSON lines {"image": file name, "names": [accepted name, …]}. `--baseline CORPUS` scores
 the nearest neighbour in frozen ImageNet features beside it.
@@ -23,6 +24,7 @@ if __package__ in (None, ""):
 from jobs.arguments import Parser
 from jobs.local_device import local_device
 from schemas.outcome import BucketsightError, ExitCode, UsageError
+from workers.model.quantization import AUTO, QUANTIZATIONS
 
 if TYPE_CHECKING:
     from workers.model import TinyGPTV
@@ -40,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--model", default="pocket", metavar="pocket|FOLDER")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--quant", choices=(AUTO, *QUANTIZATIONS), default=AUTO)
     parser.add_argument("--baseline", type=Path, metavar="CORPUS")
     parser.add_argument("--baseline-kind", choices=("drawings", "photos"), default="drawings")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every caption and score")
@@ -53,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from workers.evaluation.naming import read_annotations, score_captions
-    from workers.model.description import checkpoint_folder
+    from workers.model.description import checkpoint_folder, describe
     from workers.training.corpus.folder import whole_corpus
 
     cases = read_annotations(options.annotations, options.images)
@@ -63,26 +66,29 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.json and (options.json.is_dir() or not options.json.absolute().parent.is_dir()):
         raise UsageError(f"--json {options.json} is a folder, or lies in one that is not there")
     device = local_device(options.device)
+    quantization = describe(model_folder).quantization(options.quant, device)
 
     from workers.evaluation.nearest_neighbour import nearest_names
     from workers.model import TinyGPTV
 
-    model = TinyGPTV.from_pretrained(model_folder, device=device)
+    model = TinyGPTV.from_pretrained(model_folder, device=device, quant=quantization)
     captions = _captions(model, [case.path for case in cases])
     scores = {model.name: score_captions(cases, captions)}
     if options.baseline:
         paths = [case.path for case in cases]
         names = nearest_names(options.baseline, options.baseline_kind, paths)
         scores["nearest neighbour"] = score_captions(cases, names)
-    print(f"{'':<20}{'images':>8}{'exact':>9}{'contained':>11}")
+    print(f"{'':<20}{'quant':>6}{'images':>8}{'exact':>9}{'contained':>11}")
     for name, score in scores.items():
-        print(f"{name:<20}{score.images:>8}{score.exact:>9.1%}{score.contained:>11.1%}")
+        held = quantization if name == model.name else ""
+        print(f"{name:<20}{held:>6}{score.images:>8}{score.exact:>9.1%}{score.contained:>11.1%}")
     if options.json:
         answers = [
             {"image": case.path.name, "names": case.names, "caption": caption}
             for case, caption in zip(cases, captions, strict=True)
         ]
-        record = {"scores": {name: asdict(score) for name, score in scores.items()}}
+        scored = {name: asdict(score) for name, score in scores.items()}
+        record = {"quantization": quantization, "scores": scored}
         options.json.write_text(json.dumps(record | {"captions": answers}, indent=1))
 
 

@@ -3,9 +3,9 @@
 Usage: python jobs/replay.py OUTPUT [--run N] [--code CODE]… [--model FOLDER]
        [--device auto|cpu|cuda] …    (--help lists the flags)
 
-Input, prompt and model are the run's. The new labels are a run of their own in the same OUTPUT.
-Exit codes as of the job: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed images
-than --max-failed allows, or with nothing else, 75 stopped, and the same command goes on.
+Input, prompt, model and --quant are the run's. The new labels are a run of their own in the same
+OUTPUT. Exit codes as of the job: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed
+images than --max-failed allows, or with nothing else, 75 stopped, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from schemas.outcome import BucketsightError, CheckpointError, ErrorCode, ExitCo
 from schemas.run import RunSpec
 from schemas.uri import canonical
 from workers.inspection import RunFiles, find_run, find_runs, fingerprint_of, read_run
+from workers.model.description import checkpoint_folder, describe
 from workers.plan.documents import Run, read_result
 from workers.request import Request
 from workers.threads import leave
@@ -132,8 +133,9 @@ def _request(run: RunSpec, output: str, model: str | None, codes: tuple[ErrorCod
         image_column=job.image_column,
         replay_of=run.run_id,
         replay_codes=codes,
+        quantization=job.quantization,
     )
-    digest = request.resolve().model_digest
+    digest = describe(checkpoint_folder(request.model)).manifest.digest
     if digest != job.model_digest:
         raise CheckpointError(
             f"{model} is not the model of run {run.run_id}: digest {digest[:16]}, not "

@@ -82,7 +82,8 @@ def _head(status: RunStatus) -> str:
             heard = f" ({_replicas(heartbeat.replicas)}, {heartbeat.host}{heard})"
     what = f"what failed in run {job.replay_of} of {job.input}" if job.replay_of else job.input
     return printable(f"Run {status.run_id}: {status.state}{heard}") + (
-        f"\n  {job.task} of {printable(what)} by {printable(job.model_id)}"
+        f"\n  {job.task} of {printable(what)} by {printable(job.model_id)}, "
+        f"--quant {printable(job.quantization)}"
     )
 
 
@@ -129,6 +130,7 @@ def _as_json(status: RunStatus, command: str | None, unfinished: list[str]) -> d
         "prompt": job.prompt,
         "model": job.model_id,
         "model_digest": job.model_digest,
+        "quantization": job.quantization,
         "replay_of": job.replay_of or None,
         "images": status.images,
         "labelled": status.labelled,

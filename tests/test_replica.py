@@ -58,7 +58,7 @@ def job_for(
     images: Path, checkpoint: Path, prompt: str | None = None, output: Path | None = None
 ) -> JobSpec:
     output = output or images.parent / "out"
-    return Request(str(images), str(output), "caption", str(checkpoint), prompt).resolve()
+    return Request(str(images), str(output), "caption", str(checkpoint), prompt).resolve("cpu")
 
 
 def replica_for(

@@ -15,9 +15,9 @@ def request(input: str, **changes: Any) -> Request:
 
 def test_the_format_is_frozen() -> None:
     """It is seen from the path once, when the job is asked for, or taken as it is said."""
-    assert request("/in").resolve().input_format is InputFormat.IMAGES
-    assert request("s3://b/*.tar").resolve().input_format is InputFormat.WEBDATASET
-    job = request("/in", input_format=InputFormat.PARQUET, image_column="photo").resolve()
+    assert request("/in").resolve("cpu").input_format is InputFormat.IMAGES
+    assert request("s3://b/*.tar").resolve("cpu").input_format is InputFormat.WEBDATASET
+    job = request("/in", input_format=InputFormat.PARQUET, image_column="photo").resolve("cpu")
     assert (job.input_format, job.image_column) == (InputFormat.PARQUET, "photo")
 
 
@@ -34,7 +34,7 @@ def test_the_format_is_frozen() -> None:
 def test_what_cannot_be_read_is_bad_usage(input: str, changes: dict[str, Any], why: str) -> None:
     """A request that no listing could meet is refused before anything is listed."""
     with pytest.raises(UsageError, match=why):
-        request(input, **changes).resolve()
+        request(input, **changes).resolve("cpu")
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_an_empty_name_is_not_the_folder_that_one_stands_in(
 ) -> None:
     """A variable that was never set must not label whatever lies around."""
     with pytest.raises(UsageError, match=f"{named} is empty"):
-        Request(input, output, "caption", "pocket").resolve()
+        Request(input, output, "caption", "pocket").resolve("cpu")

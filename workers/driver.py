@@ -1,16 +1,20 @@
 """Plan → dispatch → retry → finish.
 
-A run is a folder of OUTPUT: `open_run` finds or claims it, `freeze` plans it, replicas commit its
-parts, `finish` says that it is whole. Whatever dies, the same command goes on from what is there.
+A run is a folder of OUTPUT: `open_run_of` finds or claims it, `freeze` plans it, replicas commit
+its parts, `finish` says that it is whole. Whatever dies, the same command goes on from what is
+there.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache, partial
 
+from schemas.job import JobSpec
 from schemas.outcome import StoppedError, UsageError
 from schemas.run import PartRecord, Plan, Result
 from schemas.uri import LOCAL_SCHEMES, is_local
@@ -30,7 +34,16 @@ from workers.heartbeat import Heart, Vitals, beating
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.model.description import portable
-from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result, sample
+from workers.plan import (
+    Run,
+    finish,
+    freeze,
+    load_shards,
+    open_run_of,
+    read_plan,
+    read_result,
+    sample,
+)
 from workers.progress import Progress
 from workers.request import Options, Request
 from workers.sink import committed, read_part
@@ -70,20 +83,40 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
         BucketsightError: its `exit_code` is the process's.
     """
     _require_places(request)
-    job = request.resolve()
-    this = open_run(job, options.new_run)
-    if this.finished:
-        return Finished(this, read_result(this), before=True)
-    again = "the same command" + (" without --new-run" if options.new_run else "")
-    try:
-        with beating(this.output, this.spec.run_id, say) as heart, connection() as shared:
-            driver = _Driver(this, portable(request.model), options, shared, again, say, load)
+    jobs = request.jobs(options.device)
+    with ExitStack() as held:
+
+        @cache
+        def shared() -> bool:  # Ray is started when its answer is needed, and not twice
+            return held.enter_context(connection())
+
+        @cache
+        def device() -> str:
+            if options.device != "auto":
+                return options.device
+            return device_for(options.device, shared(), say)
+
+        this = open_run_of(jobs, lambda: request.resolve(device()), options.new_run)
+        if this.finished:
+            return Finished(this, read_result(this), before=True)
+        again = "the same command" + (" without --new-run" if options.new_run else "")
+        try:
+            heart = held.enter_context(beating(this.output, this.spec.run_id, say))
+            model, meant = portable(request.model), partial(_meant, this, jobs, device)
+            driver = _Driver(this, model, options, meant, shared(), again, say, load)
             plan, wanted = driver.plan()
             parts = driver.dispatch(plan, wanted, heart)
             result = finish(this, plan, parts)
-    except KeyboardInterrupt:
-        raise StoppedError(f"stopped; {again} goes on") from None
+        except KeyboardInterrupt:
+            raise StoppedError(f"stopped; {again} goes on") from None
     return Finished(this, result, before=False)
+
+
+def _meant(run: Run, jobs: Mapping[str, JobSpec], device: Callable[[], str]) -> str:
+    """The device that a run without a plan was claimed for."""
+    fingerprint = run.spec.job.fingerprint()
+    found = [one for one, job in jobs.items() if job.fingerprint() == fingerprint]
+    return found[0] if len(found) == 1 else device()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +127,8 @@ class _Driver:
     model: str
     """As `workers.messages.Assignment` has it."""
     options: Options
+    device: Callable[[], str]
+    """Where it is run, unless it is planned."""
     shared: bool
     """Others may use the cluster too."""
     again: str
@@ -105,7 +140,7 @@ class _Driver:
         """The frozen plan, and how many replicas there should be: they fit before it is made."""
         options = self.options
         planned = read_plan(self.run)
-        device = device_for(planned.device if planned else options.device, self.shared, self.say)
+        device = device_for(planned.device if planned else self.device(), self.shared, self.say)
         cpus, gpus = options.cpus_per_replica, self._gpus(device)
         wanted = replicas_for(options.replicas, cpus, gpus, self.shared, self.say)
         batch_size = options.batch_size or BATCH_SIZE[device]
@@ -133,7 +168,8 @@ class _Driver:
         images_done = sum(plan.images_of(shard) for shard in done)
         say(
             f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
-            f"{images_done:,} images done; {wanted()} replicas on {plan.device}"
+            f"{images_done:,} images done; {wanted()} replicas on {plan.device}, "
+            f"--quant {run.spec.job.quantization}"
         )
         window = max(16, IMAGES_AHEAD // plan.shard_images)
         progress = Progress(plan.items, images_done, time.monotonic)

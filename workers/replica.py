@@ -75,12 +75,16 @@ class Replica:
         self._job = assignment.job
         self._task = task_of(assignment.job)
         folder = checkpoint_folder(assignment.model)
-        self._model = TinyGPTV.from_pretrained(folder, device=assignment.device)
+        self._model = TinyGPTV.from_pretrained(
+            folder, device=assignment.device, quant=self._job.quantization
+        )
         if self._model.digest != self._job.model_digest:
             raise CheckpointError(
                 f"{folder} holds another model than the run was planned with: digest "
                 f"{self._model.digest[:16]}, not {self._job.model_digest[:16]}"
             )
+        held = self._model.quantization
+        assert held == self._job.quantization, f"the model was loaded as {held}"
         self._reader = Reader(self._job)
         self._ahead = Ahead(
             self._look_at,

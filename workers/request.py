@@ -10,7 +10,10 @@ from schemas.outcome import ErrorCode, UsageError
 from schemas.uri import canonical
 from workers.model.description import checkpoint_folder, describe
 from workers.model.prompts import resolve_prompt
+from workers.model.quantization import AUTO
 from workers.source import format_of
+
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +35,35 @@ class Request:
     """The run whose failed images alone are looked at again; "" looks at all of INPUT."""
     replay_codes: tuple[ErrorCode, ...] = ()
     """Only those that failed with one of these; empty is whatever the reason."""
+    quantization: str = AUTO
+    """One of workers.model.quantization.QUANTIZATIONS, or `auto`: as checkpoint and device have it.
+    """
 
-    def resolve(self) -> JobSpec:
-        """The job, its prompt, quantization and preprocessing frozen.
+    def jobs(self, device: str) -> dict[str, JobSpec]:
+        """What it means on each device that `device` may come to: `auto` on all that can do it.
+
+        Raises as `resolve`, where no device can.
+        """
+        if device != "auto":
+            return {device: self.resolve(device)}
+        jobs, refused = {}, []
+        for one in DEVICES:
+            try:
+                jobs[one] = self.resolve(one)
+            except UsageError as error:
+                refused.append(error)
+        if not jobs:
+            raise refused[0]
+        return jobs
+
+    def resolve(self, device: str) -> JobSpec:
+        """The job on `cpu` or `cuda`, its prompt, quantization and preprocessing frozen.
 
         Raises:
             CheckpointError: no such model, or a folder that is none.
             PromptError: a prompt that has no one place for the image.
             UsageError: INPUT lies in OUTPUT, where nothing is looked at; INPUT is a compressed tar;
-                a column is named of what has none.
+                a column is named of what has none; the model cannot be had as `quantization` there.
         """
         for name, place in (("INPUT", self.input), ("OUTPUT", self.output)):
             if not place.strip():
@@ -63,7 +86,7 @@ class Request:
             prompt=resolve_prompt(question, generation.prompt_template),
             model_id=checkpoint.name,
             model_digest=checkpoint.manifest.digest,
-            quantization=checkpoint.manifest.quantization,
+            quantization=checkpoint.quantization(self.quantization, device),
             preprocessing=Preprocessing(config.image_size, config.image_mean, config.image_std),
             max_new_tokens=generation.max_new_tokens,
             input_format=kind,

@@ -12,8 +12,8 @@ from workers.request import Options, Request
 def test_every_flag_reaches_its_place() -> None:
     """Each flag sets one field of the request or of the options, and nothing is lost."""
     line = (
-        "in out --model big --prompt what? --input-format parquet --image-column photo "
-        "--new-run --device cuda --replicas 3 "
+        "in out --model big --quant int4 --prompt what? --input-format parquet "
+        "--image-column photo --new-run --device cuda --replicas 3 "
         "--cpus-per-replica 4 --gpus-per-replica 0.5 --batch-size 16 --shard-images 99 "
         "--max-failed 7 --drain-seconds 2.5 --item-seconds 9"
     )
@@ -26,6 +26,7 @@ def test_every_flag_reaches_its_place() -> None:
             "what?",
             input_format=InputFormat.PARQUET,
             image_column="photo",
+            quantization="int4",
         ),
         Options(
             device="cuda",
@@ -45,7 +46,9 @@ def test_every_flag_reaches_its_place() -> None:
 def test_two_places_are_enough() -> None:
     """INPUT and OUTPUT alone mean the shipped model, its own question and the defaults."""
     assert parse("job", "", "caption", ["in", "out"]) == LabellingArguments(
-        Request("in", "out", "caption", "pocket", None), Options(), max_failed=math.inf
+        Request("in", "out", "caption", "pocket", None, quantization="auto"),
+        Options(),
+        max_failed=math.inf,
     )
 
 

@@ -10,6 +10,7 @@ from jobs import evaluate
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.corpora import write_corpus
 from tests.pictures import write_broken, write_pictures
+from workers.model import TinyGPTV
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,29 @@ def test_a_checkpoint_is_scored_beside_the_baseline(
     flags = ["--model", checkpoint, "--device", "cpu", "--baseline", corpus, "--json", str(answers)]
     assert evaluate.main([*yardstick, *flags]) == 0
     _, model, baseline = capsys.readouterr().out.splitlines()
-    assert model.split() == ["tiny", "3", "33.3%", "33.3%"]
+    assert model.split() == ["tiny", "none", "3", "33.3%", "33.3%"]
     assert baseline.split() == ["nearest", "neighbour", "3", "0.0%", "0.0%"]
     written = json.loads(answers.read_text())
+    assert written["quantization"] == "none"
     assert written["scores"].keys() == {"tiny", "nearest neighbour"}
     captions = [answer["caption"] for answer in written["captions"]]
     assert captions == tiny_model().caption(sorted((tmp_path / "images").iterdir()))
+
+
+def test_what_is_asked_for_is_scored(
+    checkpoint: str, yardstick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--quant decides how the model is held; the table and the file say it."""
+    answers = tmp_path / "answers.json"
+    flags = ["--model", checkpoint, "--device", "cpu", "--quant", "int4", "--json", str(answers)]
+    assert evaluate.main([*yardstick, *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["tiny", "int4"]
+    written = json.loads(answers.read_text())
+    assert written["quantization"] == "int4"
+    pictures = sorted((tmp_path / "images").iterdir())
+    captions = [answer["caption"] for answer in written["captions"]]
+    assert captions == TinyGPTV.from_pretrained(checkpoint, quant="int4").caption(pictures)
+    assert captions != tiny_model().caption(pictures)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +81,7 @@ def test_a_checkpoint_is_scored_beside_the_baseline(
         (["--json", "{nowhere}/answers.json"], "not there"),
         (["--images", "{nowhere}"], "there is no picture"),
         (["--device", "cuda"], "no GPU"),
+        (["--device", "cpu", "--quant", "fp8"], "fp8 needs a GPU"),
     ],
 )
 def test_what_cannot_work_is_told_before_any_work(

@@ -71,14 +71,15 @@ def test_what_was_done_well_since_is_not_replayed(
 
 
 def test_the_replay_asks_what_the_run_asked(folder: str, asked: list[LabellingArguments]) -> None:
-    """INPUT, prompt and model are the run's; codes, and how it is run, are the command's."""
-    run, _ = finished(folder, model_digest=POCKET, image_column="")
+    """INPUT, prompt, model and --quant are the run's; codes, and how it runs, the command's."""
+    run, _ = finished(folder, model_digest=POCKET, quantization="int4")
     flags = ("--code", "truncated", "--code", "truncated", "--replicas", "2", "--max-failed", "3")
     assert replay.main([run.output, *flags]) == 0
     request, options = asked[0].request, asked[0].options
-    job = request.resolve()
+    job = request.resolve("cuda")  # where `auto` would not come to int4
     assert (job.input, job.output, job.task) == (run.spec.job.input, run.output, "caption")
     assert (job.prompt, job.model_digest) == (run.spec.job.prompt, POCKET)
+    assert job.quantization == "int4"
     assert (job.replay_of, job.replay_codes) == ("00000001", (ErrorCode.TRUNCATED,))
     assert (options.replicas, options.new_run, asked[0].max_failed) == (2, False, 3)
 

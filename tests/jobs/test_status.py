@@ -38,7 +38,7 @@ def test_a_run_at_work_is_told_at_a_glance(store: str, capsys: pytest.CaptureFix
     lines = told(run, capsys).splitlines()
     assert lines[0].startswith("Run 00000001: working (2 replicas, gpu-7, last heard of ")
     assert lines[1:] == [
-        f"  caption of {store}/in by pocket",
+        f"  caption of {store}/in by pocket, --quant none",
         "  2 of 7 images labelled (28 %), 2 failed, 3 owed",
         "  failed: 2 truncated",
         "  2 of 4 parts committed",
@@ -95,6 +95,7 @@ def test_json_tells_the_same(folder: str, capsys: pytest.CaptureFixture[str]) ->
     assert (found["shards"], found["parts"], found["strange"]) == (4, 2, [run.names.part(2)])
     assert (found["failed_by_code"], found["skipped"]) == ({"truncated": 2}, {"extension": 1})
     assert (found["input"], found["output"]) == (run.spec.job.input, run.output)
+    assert found["quantization"] == run.spec.job.quantization
     assert found["command"] == command_for(run.spec.job)
 
 
@@ -137,14 +138,15 @@ def test_the_command_goes_on_with_just_that_job() -> None:
         model_digest=pocket.manifest.digest,
         prompt=pocket.generation.caption_prompt,
     )
-    assert command_for(job) == "python jobs/caption_bucket.py '/my in' /out"
+    assert command_for(job) == "python jobs/caption_bucket.py '/my in' /out --quant none"
     other = replace(job, prompt="<ImageHere>?", input_format=InputFormat.CSV, image_column="u")
     assert command_for(other) == (
-        "python jobs/caption_bucket.py '/my in' /out --prompt '<ImageHere>?' --input-format csv "
-        "--image-column u"
+        "python jobs/caption_bucket.py '/my in' /out --quant none --prompt '<ImageHere>?' "
+        "--input-format csv --image-column u"
     )
-    assert "--model FOLDER --prompt" in command_for(replace(job, model_digest="1" * 64))
+    mine = replace(job, model_digest="1" * 64, quantization="int8")
+    assert "--model FOLDER --quant int8 --prompt" in command_for(mine)
     manifest = replace(job, input="/list.csv", input_format=InputFormat.CSV)
-    assert command_for(manifest) == "python jobs/caption_bucket.py /list.csv /out"
+    assert command_for(manifest) == "python jobs/caption_bucket.py /list.csv /out --quant none"
     replay = replace(job, replay_of="00000002", replay_codes=(ErrorCode.TRUNCATED,))
     assert command_for(replay) == "python jobs/replay.py /out --run 00000002 --code truncated"

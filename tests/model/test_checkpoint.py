@@ -76,8 +76,8 @@ def test_saving_again_gives_the_same_digest(saved: Path, tmp_path: Path) -> None
 
 
 def test_precision(model: TinyGPTV, saved: Path, tmp_path: Path) -> None:
-    """A folder keeps the precision that was saved; reading gives fp32, or what is asked for."""
-    found = TinyGPTV.from_pretrained(saved, dtype=torch.float16)
+    """A folder keeps the precision that was saved; reading gives fp32."""
+    found = TinyGPTV.from_pretrained(saved).half()
     assert {p.dtype for p in found.parameters()} == {torch.float16}
     assert found.language_model.model.rotary_emb.inv_freq.dtype == torch.float32
     found.save_pretrained(tmp_path / "half")

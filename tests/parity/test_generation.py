@@ -8,6 +8,7 @@ import torch
 from tests.golden import ACTIVATION, LOGIT, Golden, State, distance
 from workers.model import TinyGPTV
 from workers.model.prompts import clean_answer
+from workers.model.quantization import BF16
 from workers.model.tinygptv import Features, Prefix
 
 LOSS = 1e-4
@@ -103,8 +104,8 @@ def test_a_padded_score_is_the_single_one(
 
 
 def test_half_precision_says_something(golden: Golden, checkpoint: Path) -> None:
-    """In fp16 a caption ends and is text; pixels come in, and every layer hands on, as fp16."""
-    model = TinyGPTV.from_pretrained(checkpoint, dtype=torch.float16)
+    """In bf16 a caption ends and is text; pixels come in, and every layer hands on, as bf16."""
+    model = TinyGPTV.from_pretrained(checkpoint, quant=BF16)
     outputs: list[torch.dtype] = []
     for layer in model.language_model.model.layers:
         layer.register_forward_hook(lambda module, inputs, output: outputs.append(output.dtype))
@@ -113,7 +114,7 @@ def test_half_precision_says_something(golden: Golden, checkpoint: Path) -> None
     )
     (answer,) = model.caption([golden.picture], prompt=golden.facts["prompts"][0])
     assert answer
-    assert set(outputs) == {torch.float16}
+    assert set(outputs) == {torch.bfloat16}
 
 
 def test_caption_is_the_greedy_answer(golden: Golden, model: TinyGPTV, checkpoint: Path) -> None:

@@ -212,9 +212,12 @@ class ColourModel:
 
     digest = MODEL_DIGEST
 
+    def __init__(self, quantization: str) -> None:
+        self.quantization = quantization
+
     @classmethod
-    def from_pretrained(cls, folder: object, device: str) -> ColourModel:
-        return cls()
+    def from_pretrained(cls, folder: object, device: str, quant: str) -> ColourModel:
+        return cls(quant)
 
     def encode(self, images: list[Image.Image]) -> list[int]:
         numbers = [image.tobytes()[0] for image in images]

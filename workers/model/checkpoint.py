@@ -38,7 +38,7 @@ from workers.model.description import (
 )
 from workers.model.manifest import MANIFEST, Manifest, Origin, digest_file, verify_files
 from workers.model.prompts import GenerationSettings
-from workers.model.quantization import NONE
+from workers.model.quantization import NONE, require_storable
 from workers.model.quantized import Quantized, quantize_blocks
 from workers.model.shards import WEIGHTS_SUFFIX, Block, read_tensors, write_shards
 
@@ -127,8 +127,10 @@ def write_checkpoint(
     `blocks` hold an unquantized network.
 
     Raises:
-        UsageError: `folder` is there already and not empty, or cannot be made.
+        UsageError: `folder` is there already and not empty, or cannot be made; no folder is stored
+            as `quantization`.
     """
+    require_storable(quantization)
     with _new_folder(Path(folder)) as new:
         write_shards(new, quantize_blocks(blocks, quantization))
         _write_json(new / CONFIG, MODEL_TYPE | config.to_dict())

@@ -25,7 +25,7 @@ from workers.model.manifest import (
     verify_files,
 )
 from workers.model.prompts import QUESTION_PLACE, GenerationSettings
-from workers.model.quantization import QUANTIZATIONS, resolve_quantization
+from workers.model.quantization import STORED, resolve_quantization
 
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
@@ -49,7 +49,7 @@ class Description:
         return self.folder.resolve().name
 
     def quantization(self, asked: str, device: str) -> str:
-        """What `--quant` means for this checkpoint on `device`: none, int8, int4 or fp8.
+        """What `--quant` means for this checkpoint on `device`, one of QUANTIZATIONS.
 
         Raises:
             UsageError: what was asked for cannot be had.
@@ -99,7 +99,7 @@ def describe(folder: Path | str) -> Description:
     if not folder.is_dir():
         raise CheckpointError(f"there is no checkpoint folder {folder}")
     manifest = read_manifest(folder)
-    if manifest.quantization not in QUANTIZATIONS:
+    if manifest.quantization not in STORED:
         raise CheckpointError(
             f"{folder} is quantized as {manifest.quantization!r}, which this program cannot read"
         )

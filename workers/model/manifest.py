@@ -50,7 +50,7 @@ class Manifest:
     """Every file of the checkpoint but the manifest, by name."""
     origin: Origin = field(default_factory=Origin)
     quantization: str = NONE
-    """One of workers.model.quantization.QUANTIZATIONS."""
+    """One of workers.model.quantization.STORED."""
 
     @property
     def digest(self) -> str:

@@ -26,7 +26,7 @@ from workers.model.config import TinyGPTVConfig
 from workers.model.language import build_language_model, compute_rotary_tables
 from workers.model.manifest import Origin
 from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
-from workers.model.quantization import NONE
+from workers.model.quantization import BF16, NONE
 from workers.model.quantized import quantize_layers, quantize_stream
 from workers.model.shards import blocks_of
 from workers.model.vision import build_qformer, build_vision_model
@@ -96,7 +96,6 @@ class TinyGPTV(nn.Module):
         cls,
         folder: str | Path,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype | None = None,
         quant: str | None = None,
     ) -> Self:
         """Read a checkpoint folder, every file compared with its digest.
@@ -104,22 +103,21 @@ class TinyGPTV(nn.Module):
         The model is in eval mode, and its parameters ask for no gradients. They are copies: what
         happens to the files from here on does not reach them.
 
-        Without a `dtype` the parameters are fp32, the precision in which parity is proven: at the
-        released size 15.5 GB. `dtype=torch.float16` (or bfloat16) halves that, on a GPU.
-
-        `quant` is none, int8, int4, fp8 or auto (workers.model.quantization); without it matrices
-        are held as the folder holds them. An unquantized folder is quantized matrix by matrix while
-        it is read, to the same values that a quantized folder holds; `dtype` is then that of
-        everything else, and on a CPU fp32.
+        `quant` is none, bf16, int8, int4, fp8 or auto (workers.model.quantization); without it
+        matrices are held as the folder holds them. In `none` all is fp32, the precision in which
+        parity is proven: at the released size 15.5 GB. In `bf16` all is bf16. Otherwise an
+        unquantized folder is quantized matrix by matrix while it is read, to the same values that a
+        quantized folder holds, and everything else is fp32 on a CPU and bf16 on a GPU.
 
         Raises:
             CheckpointError: the folder is missing, incomplete, altered, or of another format.
             UsageError: this checkpoint cannot be had as `quant` on this device.
         """
         checkpoint = read_checkpoint(folder)
-        device, dtype = torch.device(device), dtype or torch.float32
-        stored = checkpoint.manifest.quantization
+        device, stored = torch.device(device), checkpoint.manifest.quantization
         quantization = checkpoint.quantization(stored if quant is None else quant, device.type)
+        halved = quantization == BF16 or (quantization != NONE and device.type != "cpu")
+        dtype = torch.bfloat16 if halved else torch.float32
         with torch.device("meta"):
             model = cls(checkpoint.config, checkpoint.tokenizer, checkpoint.generation)
             quantize_layers(model, quantization, device, dtype)
@@ -140,13 +138,13 @@ class TinyGPTV(nn.Module):
         Its manifest tells the `origin`. `quant` is none, int8, int4 or fp8.
 
         Raises:
-            UsageError: there is something at `folder` already; the model is quantized, and its
-                matrices are packed for this machine's processor.
+            UsageError: there is something at `folder` already; the model was not loaded as
+                none; a folder is not stored as `quant`.
         """
         if self.quantization != NONE:
             raise UsageError(
-                f"{self.name} was loaded as {self.quantization}, which is packed for this machine; "
-                "load it unquantized and save it with quant="
+                f"{self.name} was loaded as {self.quantization}, which is made for this machine; "
+                "load it as none and save that with quant="
             )
         blocks = blocks_of(self.state_dict())
         write_checkpoint(

@@ -1,6 +1,6 @@
 """The plan of a run: claimed, frozen, loaded, finished. All state lies in OUTPUT."""
 
-from workers.plan.claim import open_run
+from workers.plan.claim import open_run, open_run_of
 from workers.plan.documents import Run, read_plan, read_result, read_spec
 from workers.plan.finish import finish
 from workers.plan.freeze import PlanRule, freeze
@@ -13,6 +13,7 @@ __all__ = [
     "freeze",
     "load_shards",
     "open_run",
+    "open_run_of",
     "read_plan",
     "read_result",
     "read_spec",

@@ -1,6 +1,7 @@
 """Which run a driver works on: the one that its job left unfinished, or the next ordinal."""
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
@@ -10,7 +11,7 @@ from schemas.outcome import UsageError
 from schemas.run import RUNS, ClaimNames, RunNames, RunSpec
 from schemas.uri import join
 from schemas.version import code_version
-from workers.plan.documents import Run, find_document
+from workers.plan.documents import Run, find_document, read_plan
 from workers.plan.replay import replayed_run
 from workers.sink import commit, probe
 from workers.source import check_input
@@ -26,10 +27,30 @@ def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE)
     SEMANTICS or another schema. Runs of other jobs, and finished ones of other versions of this
     job, are history and not looked into.
     """
+    return open_run_of({"": job}, lambda: job, new_run, patience)
+
+
+def open_run_of(
+    jobs: Mapping[str, JobSpec],
+    chosen: Callable[[], JobSpec],
+    new_run: bool = False,
+    patience: Patience = PATIENCE,
+) -> Run:
+    """As `open_run`, for a command that means another job on another device.
+
+    A planned run is gone on with where it is what the command means on the device that it was
+    planned for, whatever devices there are now.
+
+    Args:
+        jobs: by device; not empty, and of one OUTPUT.
+        chosen: the job on the device that there is now, which may take long to find out. It is
+            asked for a run without a plan, and for a claim once INPUT and OUTPUT are looked at.
+    """
+    job = next(iter(jobs.values()))
     ordinals = _ordinals(job.output, patience)
     if not new_run:
         for ordinal in reversed(ordinals):
-            run = _run_of(job, ordinal, patience)
+            run = _begun(jobs, chosen, ordinal, patience)
             if run is not None:
                 return run
     if job.replay_of:
@@ -38,12 +59,28 @@ def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE)
     if not ordinals:
         probe(job.output)
     # a folder without spec.json may be a claim under way: the newest ordinal is tried again
-    return _claim(job, max(ordinals, default=1), new_run, patience)
+    return _claim(chosen(), max(ordinals, default=1), new_run, patience)
 
 
 def _ordinals(output: str, patience: Patience) -> list[int]:
     names = ask(output, lambda _: folders(join(output, RUNS)), patience)
     return sorted(int(name) for name in names if re.fullmatch(r"\d{8}", name))
+
+
+def _begun(
+    jobs: Mapping[str, JobSpec], chosen: Callable[[], JobSpec], ordinal: int, patience: Patience
+) -> Run | None:
+    """The run, if it is of the job that its device makes of the command."""
+    for job in dict.fromkeys(jobs.values()):
+        run = _run_of(job, ordinal, patience)
+        if run is None:
+            continue
+        if all(job == other for other in jobs.values()):
+            return run
+        plan = read_plan(run, patience)
+        meant = jobs.get(plan.device) if plan else chosen()
+        return run if meant == job else None
+    return None
 
 
 def _run_of(job: JobSpec, ordinal: int, patience: Patience) -> Run | None:

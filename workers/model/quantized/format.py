@@ -18,7 +18,7 @@ from functools import partial
 
 import torch
 
-from workers.model.quantization import FP8, INT4, INT8, NONE
+from workers.model.quantization import BF16, FP8, INT4, INT8, NONE
 from workers.model.shards import Block, TensorSpec
 
 GROUP = 64
@@ -38,7 +38,7 @@ Parts = dict[str, torch.Tensor]
 
 def kind_of(name: str, shape: Sequence[int], quantization: str) -> str:
     """How the tensor `name` of the unquantized network is held: `none`, int8, int4 or fp8."""
-    if quantization == NONE or len(shape) != 2 or not name.endswith(".weight"):
+    if quantization in (NONE, BF16) or len(shape) != 2 or not name.endswith(".weight"):
         return NONE
     rows, columns = shape
     if quantization == FP8:
