@@ -35,6 +35,7 @@ from tests.pictures import write_broken, write_pictures
 from workers.ahead import Budget
 from workers.images import resize
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Settled, Withheld
+from workers.model import TinyGPTV
 from workers.replica import Replica
 from workers.request import Request
 from workers.sink import commit
@@ -55,10 +56,15 @@ def images(tmp_path: Path) -> Path:
 
 
 def job_for(
-    images: Path, checkpoint: Path, prompt: str | None = None, output: Path | None = None
+    images: Path,
+    checkpoint: Path,
+    prompt: str | None = None,
+    output: Path | None = None,
+    quant: str = "auto",
 ) -> JobSpec:
-    output = output or images.parent / "out"
-    return Request(str(images), str(output), "caption", str(checkpoint), prompt).resolve("cpu")
+    places = str(images), str(output or images.parent / "out")
+    request = Request(*places, "caption", str(checkpoint), prompt, quantization=quant)
+    return request.resolve("cpu")
 
 
 def replica_for(
@@ -132,6 +138,17 @@ def test_a_shard_becomes_one_part_with_a_row_an_image(images: Path, checkpoint: 
         assert before <= row["labelled_at"] <= datetime.now(UTC)
     footer = outcome.part.footer
     assert (footer.labelled, footer.failed, footer.plan_digest) == (10, 0, PLAN)
+
+
+def test_the_model_is_held_as_planned(images: Path, checkpoint: Path) -> None:
+    """A job's quantization is that of the network that answers, and of the rows."""
+    paths = write_pictures(images, 6)
+    job = job_for(images, checkpoint, quant="int4")
+    rows = rows_of(job, outcome_of(replica_for(job, checkpoint), shard_of(job)))
+    assert {row["quantization"] for row in rows} == {"int4"}
+    captions = [row["caption"] for row in rows]
+    assert captions == TinyGPTV.from_pretrained(checkpoint, quant="int4").caption(paths)
+    assert captions != tiny_model().caption(paths)
 
 
 def test_what_is_no_image_is_a_row(images: Path, checkpoint: Path) -> None:

@@ -21,6 +21,33 @@ def test_the_format_is_frozen() -> None:
     assert (job.input_format, job.image_column) == (InputFormat.PARQUET, "photo")
 
 
+def test_the_quantization_is_frozen() -> None:
+    """`auto` is what the device makes of the checkpoint; what is asked for is the same on both."""
+    assert {d: job.quantization for d, job in request("/in").jobs("auto").items()} == {
+        "cpu": "none",
+        "cuda": "bf16",
+    }
+    assert list(request("/in").jobs("cuda")) == ["cuda"]
+    names = {}
+    for asked in ("none", "bf16", "int8", "int4"):
+        on_cpu, on_cuda = request("/in", quantization=asked).jobs("auto").values()
+        assert on_cpu == on_cuda
+        assert on_cpu.quantization == asked
+        names[on_cpu.meaning_id(), on_cpu.fingerprint()] = asked
+    assert len(names) == 4
+
+
+def test_what_one_device_lacks_is_for_the_other() -> None:
+    """fp8 leaves a CPU out, and is refused where there is nothing else."""
+    asked = request("/in", quantization="fp8")
+    assert {d: job.quantization for d, job in asked.jobs("auto").items()} == {"cuda": "fp8"}
+    for refused in (asked.jobs, asked.resolve):
+        with pytest.raises(UsageError, match=r"fp8 needs a GPU .* ask for int8"):
+            refused("cpu")
+    with pytest.raises(UsageError, match="'q3'; there are auto, none, bf16, int8"):
+        request("/in", quantization="q3").jobs("auto")
+
+
 @pytest.mark.parametrize(
     ("input", "changes", "why"),
     [

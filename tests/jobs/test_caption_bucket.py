@@ -1,10 +1,12 @@
 """The captioning job as people start it: real processes, real files, a real S3 server."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from tests.jobs.commands import (
 )
 from tests.pictures import write_broken, write_pictures
 from tests.seaweed import Server
+from workers.model import TinyGPTV
 
 SMALL = ("--shard-images", "1", "--batch-size", "1", "--replicas", "1")
 """A part for each image, so that a run can be stopped anywhere."""
@@ -144,6 +147,33 @@ def test_the_same_command_does_nothing_again(
     assert after == before
 
 
+def test_a_stored_quantization_is_the_rows(images: Path, model: Path, tmp_path: Path) -> None:
+    """A folder in int8 is had so without a word; --quant bf16 of it is refused, and labels nothing;
+    of the folder that it was made of, bf16 is another job.
+    """
+    stored, pictures, output = tmp_path / "tiny8", images / "pictures", tmp_path / "out"
+    TinyGPTV.from_pretrained(model).save_pretrained(stored, quant="int8")
+    ended = caption(pictures, output, "--model", stored, "--replicas", "1")
+    assert ended.returncode == 0, ended.stderr
+    assert "--quant int8" in ended.stderr
+    rows = rows_of(output)
+    assert {row["quantization"] for row in rows} == {"int8"}
+    spec = json.loads((output / "runs" / "00000001" / "spec.json").read_text())
+    assert spec["job"]["quantization"] == "int8"
+    refused = caption(pictures, output, "--model", stored, "--quant", "bf16")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "caption_bucket: the checkpoint is quantized as int8 and cannot be had as bf16; ask for "
+        "int8, or convert the authors' files again\n",
+    )
+    other = caption(pictures, output, "--model", model, "--quant", "bf16", "--replicas", "1")
+    assert other.returncode == 0, other.stderr
+    assert {row["quantization"] for row in rows_of(output, "00000002")} == {"bf16"}
+    again = caption(pictures, output, "--model", model, "--quant", "bf16")
+    assert again.stdout.startswith("Run 00000002 did this job already")
+    assert len(list((output / "runs").iterdir())) == 2
+
+
 def test_a_killed_run_is_gone_on_with(
     undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
     images: Path,
@@ -182,10 +212,11 @@ def test_sigterm_is_75_and_whole_parts_stay(images: Path, model: Path, tmp_path:
 def test_a_signal_before_any_work_is_75_too(
     number: signal.Signals, images: Path, model: Path, tmp_path: Path
 ) -> None:
-    """While Ray starts, a run that is asked to stop ends with one sentence and leaves nothing."""
+    """While Ray starts, a job that is asked to stop ends with one sentence and leaves nothing."""
     output = tmp_path / "out"
     with captioning(images, output, "--model", model, BUCKETSIGHT_TEST=str(output)) as driver:
-        wait_for((output / "runs" / "00000001" / "spec.json").exists, "the run is claimed")
+        started = partial(processes_with, "BUCKETSIGHT_TEST", str(output))
+        wait_for(lambda: len(started()) > 1, "Ray's first process is there")
         driver.send_signal(number)
         _, errors = driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 75, errors
@@ -304,6 +335,11 @@ USAGE_ERRORS = {
     "an unknown flag": (("{images}", "{out}", "--colour"), "--colour"),
     "a number that is none": (("{images}", "{out}", "--replicas", "many"), "'many'"),
     "nothing where one is needed": (("{images}", "{out}", "--batch-size", "0"), "at least 1"),
+    "a precision that is none": (("{images}", "{out}", "--quant", "q3"), "'q3'"),
+    "a precision of GPUs": (
+        ("{images}", "{out}", "--model", "{model}", "--device", "cpu", "--quant", "fp8"),
+        "ask for int8",
+    ),
     "half a GPU too much": (("{images}", "{out}", "--gpus-per-replica", "1.5"), "1.5"),
     "no such folder": (("{images}/none", "{out}", "--model", "{model}"), "{images}/none"),
     "an empty folder": (("{empty}", "{out}", "--model", "{model}"), "{empty}"),

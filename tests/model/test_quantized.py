@@ -12,7 +12,15 @@ from workers.model import TinyGPTV
 from workers.model.config import released
 from workers.model.description import checkpoint_folder, describe
 from workers.model.manifest import read_manifest
-from workers.model.quantization import AUTO, FP8, INT4, INT8, NONE, resolve_quantization
+from workers.model.quantization import (
+    AUTO,
+    BF16,
+    FP8,
+    INT4,
+    INT8,
+    NONE,
+    resolve_quantization,
+)
 from workers.model.quantized import Quantized, quantize_layers
 from workers.model.quantized.format import GROUP, dequantize, empty_parts, kind_of, quantize
 from workers.model.quantized.layers import (
@@ -34,6 +42,11 @@ on_x86 = pytest.mark.skipif(not multiplies_int8(CPU), reason="oneDNN multiplies 
 @pytest.fixture(scope="module")
 def pocket() -> TinyGPTV:
     return TinyGPTV.from_pretrained(checkpoint_folder("pocket"))
+
+
+@pytest.fixture(scope="module")
+def halved() -> TinyGPTV:
+    return TinyGPTV.from_pretrained(checkpoint_folder("pocket"), quant=BF16)
 
 
 @pytest.fixture(scope="module", params=[INT8, INT4])
@@ -99,12 +112,47 @@ def test_quantized_is_close(stored: Path, pocket: TinyGPTV) -> None:
 def test_it_keeps_its_quantization(stored: Path, tmp_path: Path) -> None:
     """What is stored in one way is not had in another, and packed matrices are not saved again."""
     other = INT4 if stored.name == INT8 else INT8
-    for asked in (other, NONE):
+    for asked in (other, NONE, BF16):
         with pytest.raises(UsageError, match=f"quantized as {stored.name} .* as {asked}"):
             TinyGPTV.from_pretrained(stored, quant=asked)
     assert describe(stored).quantization(AUTO, "cpu") == stored.name
-    with pytest.raises(UsageError, match="packed for this machine"):
+    with pytest.raises(UsageError, match="made for this machine; load it as none"):
         TinyGPTV.from_pretrained(stored).save_pretrained(tmp_path / "again")
+
+
+def test_bf16_is_bf16_throughout(halved: TinyGPTV) -> None:
+    """All parameters are, and so is what every layer hands on."""
+    assert halved.quantization == BF16
+    assert {parameter.dtype for parameter in halved.parameters()} == {torch.bfloat16}
+    found: set[torch.dtype] = set()
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, output: found.add(output.dtype))
+        for layer in halved.modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.LayerNorm | nn.Embedding)
+    ]
+    seen(halved)
+    for hook in hooks:
+        hook.remove()
+    assert found == {torch.bfloat16}
+
+
+def test_bf16_is_close(halved: TinyGPTV, pocket: TinyGPTV) -> None:
+    """Features and scores stay within some per cent of the fp32 network's, captions are its own."""
+    for one, exact in zip(seen(halved), seen(pocket), strict=True):
+        assert float((one - exact).norm() / exact.norm()) < 0.06
+    pictures = sorted(EXAMPLES.glob("*.png"))
+    pairs = zip(halved.caption(pictures), pocket.caption(pictures), strict=True)
+    same = [caption == exact for caption, exact in pairs]
+    assert sum(same) >= 0.9 * len(same)
+
+
+def test_no_folder_holds_bf16(halved: TinyGPTV, pocket: TinyGPTV, tmp_path: Path) -> None:
+    """It is had at load: neither is a model saved as it, nor one that was loaded so."""
+    with pytest.raises(UsageError, match="made for this machine; load it as none"):
+        halved.save_pretrained(tmp_path / "halved")
+    with pytest.raises(UsageError, match="stored as none, int8, int4 or fp8, not as 'bf16'"):
+        pocket.save_pretrained(tmp_path / "halved", quant=BF16)
+    assert not (tmp_path / "halved").exists()
 
 
 def test_a_part_that_is_missing(stored: Path) -> None:
@@ -126,21 +174,27 @@ def test_a_part_that_is_missing(stored: Path) -> None:
     [
         (NONE, AUTO, "cpu", 2560, INT8),
         (NONE, AUTO, "cpu", 192, NONE),
-        (NONE, AUTO, "cuda", 2560, NONE),
+        (NONE, AUTO, "cuda", 2560, BF16),
+        (NONE, AUTO, "cuda:1", 192, BF16),
+        (NONE, AUTO, "mps", 2560, NONE),
         (INT4, AUTO, "cuda", 2560, INT4),
+        (INT8, AUTO, "cpu", 192, INT8),
+        (NONE, NONE, "cpu", 2560, NONE),
+        (NONE, NONE, "cuda", 2560, NONE),
+        (NONE, BF16, "cpu", 2560, BF16),
         (NONE, INT4, "cpu", 192, INT4),
         (INT8, INT8, "cpu", 192, INT8),
         (NONE, FP8, "cuda", 2560, FP8),
     ],
 )
 def test_what_auto_means(stored: str, asked: str, device: str, width: int, expected: str) -> None:
-    """`auto` keeps what is stored, and quantizes what is large on a CPU."""
+    """`auto` keeps what is stored; else a GPU has bf16, a CPU int8 of what is large."""
     assert resolve_quantization(stored, asked, device, width) == expected
 
 
 def test_what_cannot_be_had() -> None:
     """An unknown quantization and one that the device lacks are refused with what there is."""
-    with pytest.raises(UsageError, match="'q3'; there are auto, none, int8, int4, fp8"):
+    with pytest.raises(UsageError, match="'q3'; there are auto, none, bf16, int8, int4, fp8"):
         resolve_quantization(NONE, "q3", "cpu", 192)
     with pytest.raises(UsageError, match="fp8 needs a GPU"):
         resolve_quantization(NONE, FP8, "cpu", 192)

@@ -14,7 +14,7 @@ from schemas.job import JobSpec
 from schemas.outcome import UsageError
 from schemas.run import RunNames
 from tests.runs import job_spec, png, put, rows
-from workers.plan import Run, finish, freeze, load_shards, open_run, read_spec
+from workers.plan import Run, finish, freeze, load_shards, open_run, open_run_of, read_spec
 from workers.sink import commit_part
 from workers.store import fetch, list_pages
 
@@ -64,6 +64,57 @@ def test_another_job_has_a_run_of_its_own(folder: str) -> None:
     found = open_run(red)
     assert (found.spec.run_id, found.finished) == ("00000001", False)
     assert open_run(blue).finished
+
+
+def by_device(store: str) -> dict[str, JobSpec]:
+    """What `--quant auto` means on a CPU, and on a GPU."""
+    on_cpu = job(store, quantization="int8")
+    return {"cpu": on_cpu, "cuda": replace(on_cpu, quantization="bf16")}
+
+
+def not_asked() -> JobSpec:
+    raise AssertionError("nobody needs to know which devices there are")
+
+
+def test_a_planned_run_says_itself_what_auto_means(folder: str) -> None:
+    """It is gone on with, and found finished, whatever devices there are now."""
+    jobs = by_device(folder)
+    run = open_run_of(jobs, lambda: jobs["cuda"])
+    plan = freeze(run, None, "cuda", 8)
+    assert open_run_of(jobs, not_asked) == run
+    for shard in load_shards(run, plan):
+        labels = rows(shard, plan.run_id)
+        commit_part(run.output, plan.run_id, plan.digest, shard, labels, "caption", "a")
+    finish(run, plan, {})
+    assert open_run_of(jobs, not_asked) == Run(run.spec, finished=True)
+    assert open_run_of(jobs, lambda: jobs["cpu"], new_run=True).spec.job == jobs["cpu"]
+
+
+def test_what_auto_does_not_mean_there_is_another_job(folder: str) -> None:
+    """bf16 that was asked for on a CPU is not what `auto` means on one, nor goes on with it."""
+    jobs = by_device(folder)
+    asked = open_run(jobs["cuda"])
+    freeze(asked, None, "cpu", 8)
+    found = open_run_of(jobs, lambda: jobs["cpu"])
+    assert (found.spec.run_id, found.spec.job) == ("00000002", jobs["cpu"])
+    assert open_run(jobs["cuda"]) == asked
+
+
+def test_an_unplanned_run_is_of_the_device_that_there_is(folder: str) -> None:
+    """Nothing says yet what it was claimed for, so that the devices of now decide."""
+    jobs = by_device(folder)
+    claimed = open_run_of(jobs, lambda: jobs["cpu"])
+    assert open_run_of(jobs, lambda: jobs["cpu"]) == claimed
+    assert open_run_of(jobs, lambda: jobs["cuda"]).spec.run_id == "00000002"
+    assert open_run_of(jobs, lambda: jobs["cpu"]) == claimed
+
+
+def test_the_devices_are_asked_for_last(folder: str) -> None:
+    """An INPUT that holds no image is told before anybody waits for Ray."""
+    put(folder, "in/notes.txt", b"x")
+    job_of_notes = job(folder, images=0)
+    with pytest.raises(UsageError, match="holds no image"):
+        open_run_of({"cpu": job_of_notes, "cuda": job_of_notes}, not_asked)
 
 
 def start_together(jobs: list[JobSpec]) -> list[Run]:
