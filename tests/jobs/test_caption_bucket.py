@@ -171,7 +171,6 @@ def test_a_stored_quantization_is_the_rows(images: Path, model: Path, tmp_path: 
     assert {row["quantization"] for row in rows_of(output, "00000002")} == {"bf16"}
     again = caption(pictures, output, "--model", model, "--quant", "bf16")
     assert again.stdout.startswith("Run 00000002 did this job already")
-    assert len(list((output / "runs").iterdir())) == 2
 
 
 def test_a_killed_run_is_gone_on_with(
