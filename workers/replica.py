@@ -12,6 +12,7 @@ import hashlib
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -23,13 +24,10 @@ from PIL import Image
 
 from schemas.image import ImageRef, Shard
 from schemas.outcome import (
-    BucketsightError,
     CheckpointError,
     Failure,
     ItemError,
-    ModelFailedError,
     OutageError,
-    OutOfMemoryError,
     StoreOutageError,
     TimedOutError,
     UsageError,
@@ -37,6 +35,7 @@ from schemas.outcome import (
 from schemas.run import RunNames, RunSpec
 from schemas.uri import is_local, join
 from workers.ahead import Ahead, Budget
+from workers.answers import Answer, Question, answer, answers
 from workers.batches import batches
 from workers.failpoints import failpoint
 from workers.images import decode, resize
@@ -74,6 +73,7 @@ class Replica:
         self._assignment = assignment
         self._job = assignment.job
         self._task = task_of(assignment.job)
+        self._question = Question(self._task.prompt, self._job.max_new_tokens)
         folder = checkpoint_folder(assignment.model)
         self._model = TinyGPTV.from_pretrained(
             folder, device=assignment.device, quant=self._job.quantization
@@ -117,18 +117,21 @@ class Replica:
         condemned = caution.condemned if caution else ()
         self._outage.saw(failure for _, failure in condemned)
         rows = {place: self._unseen_row(shard.images[place], why) for place, why in condemned}
-        ordinary = self._ahead.in_order(shard.images[p] for p in chain.from_iterable(planned))
-        news_seconds = self._assignment.news_seconds
-        news_at = -news_seconds
-        for positions in planned:
-            if caution or self._clock() - news_at >= news_seconds:
-                yield BatchBegun(positions, len(rows))
-                news_at = self._clock()
-            images = [shard.images[position] for position in positions]
-            seen = list(islice(self._ahead.in_order(images) if caution else ordinary, len(images)))
-            rows |= zip(positions, self._label(images, seen, self._outage), strict=True)
         if caution:
+            for positions in planned:
+                yield BatchBegun(positions, len(rows))
+                (some,) = self._label(shard, [positions], self._outage)
+                rows |= some
             yield BatchBegun((), len(rows))
+        else:
+            yield BatchBegun(planned[0], 0)
+            told_at = self._clock()
+            labelled = self._label(shard, planned, self._outage)
+            for some, following in zip(labelled, [*planned[1:], ()], strict=True):
+                rows |= some
+                if following and self._clock() - told_at >= self._assignment.news_seconds:
+                    yield BatchBegun(following, len(rows))
+                    told_at = self._clock()
         self._withheld.append((shard, [rows[position] for position in range(len(shard))]))
         if self._outage.suspicious:
             yield Withheld()
@@ -173,16 +176,35 @@ class Replica:
         return Seen(ref, failure=Failure.of(error), size_bytes=ref.size_bytes)
 
     def _label(
-        self, batch: Sequence[ImageRef], seen: Sequence[Seen], watch: OutageWatch
-    ) -> list[Row]:
+        self, shard: Shard, planned: Sequence[Sequence[int]], watch: OutageWatch
+    ) -> Iterator[dict[int, Row]]:
+        """The rows of each batch in its turn, by their positions; later batches may be looked at
+        already.
+        """
+        images = [[shard.images[position] for position in positions] for positions in planned]
+        ahead = self._ahead.in_order(chain.from_iterable(images))
+        looked: deque[list[Seen]] = deque()
+
+        def pictures() -> Iterator[list[Image.Image]]:
+            for batch in images:
+                seen = list(islice(ahead, len(batch)))
+                assert [one.ref for one in seen] == batch, "reading lost an image of the batch"
+                for ref in batch:
+                    failpoint("look", ref.item_id)
+                looked.append(seen)
+                yield [one.image for one in seen if one.image is not None]
+
+        refill = self._assignment.batch_size
+        given = answers(self._model, self._question, pictures(), refill)
+        for positions, some in zip(planned, given, strict=True):
+            rows = self._rows(looked.popleft(), some, watch)
+            yield dict(zip(positions, rows, strict=True))
+
+    def _rows(self, seen: Sequence[Seen], given: Sequence[Answer], watch: OutageWatch) -> list[Row]:
         """One row for each image of a batch, in its order."""
-        assert [one.ref for one in seen] == list(batch), "reading lost an image of the batch"
-        for ref in batch:
-            failpoint("look", ref.item_id)
-        pictures = [one.image for one in seen if one.image is not None]
-        answers = iter(self._ask(pictures))
-        outcomes = [one.failure or next(answers) for one in seen]
-        assert next(answers, None) is None, "the model gave more answers than it saw images"
+        left = iter(given)
+        outcomes = [one.failure or next(left) for one in seen]
+        assert next(left, None) is None, "the model gave more answers than it saw images"
         failures = [one if isinstance(one, Failure) else None for one in outcomes]
         for one, failure in zip(seen, failures, strict=True):
             if failure is None:
@@ -200,10 +222,12 @@ class Replica:
         if self._labelled_once is None:
             return self._store_gives() if outage is StoreOutageError else None
         (seen,) = self._ahead.in_order([self._labelled_once])
-        answer = seen.failure or (self._ask([seen.image])[0] if seen.image else None)
-        if not isinstance(answer, Failure):
+        found: object = seen.failure
+        if seen.image:
+            (found,) = answer(self._model, self._question, [seen.image])
+        if not isinstance(found, Failure):
             return True
-        found = OUTAGES.get(answer.error_code)
+        found = OUTAGES.get(found.error_code)
         if found is None and outage is StoreOutageError:
             return True  # the store answers and lets us in, whatever it is that it gave
         return False if found is outage else None
@@ -237,40 +261,13 @@ class Replica:
         """
         watch = OutageWatch(self._works)  # of its own: it sees images that failed already
         again = [place for place, row in enumerate(rows) if row["error_code"] in OF_THE_STORE]
-        for first in range(0, len(again), self._assignment.batch_size):
-            places = again[first : first + self._assignment.batch_size]
-            images = [shard.images[place] for place in places]
-            seen = list(self._ahead.in_order(images))
-            for place, row in zip(places, self._label(images, seen, watch), strict=True):
+        size = self._assignment.batch_size
+        planned = [again[first : first + size] for first in range(0, len(again), size)]
+        for some in self._label(shard, planned, watch):
+            for place, row in some.items():
                 rows[place] = row
         self._require_no_outage(watch)
         return rows
-
-    def _ask(self, images: Sequence[Image.Image]) -> list[str | Failure]:
-        """The model's answer to each image; a batch on which it fails is halved.
-
-        Only the smallest batch that fails is a failure, whatever the model raised.
-        """
-        if not images:
-            return []
-        try:
-            answers = self._generate(images)
-        except BucketsightError:
-            raise  # it would fail on every image alike
-        except Exception as error:  # noqa: BLE001 - the one boundary: a failure of the model is a row
-            failure = Failure.of(_model_error(error))
-        else:
-            assert len(answers) == len(images), "the model lost an image"
-            return list(answers)
-        if len(images) == 1:
-            return [failure]
-        half = len(images) // 2
-        return self._ask(images[:half]) + self._ask(images[half:])
-
-    def _generate(self, images: Sequence[Image.Image]) -> list[str]:
-        features = self._model.encode(images)
-        prefix = self._model.prefix(features, [self._task.prompt] * len(images))
-        return self._model.generate(prefix, self._job.max_new_tokens)
 
     def _commit_withheld(self) -> Iterator[Committed]:
         """The parts of all shards that wait for it, in their order."""
@@ -322,9 +319,3 @@ def _claimant(assignment: Assignment) -> str | None:
         return RunSpec.from_json(Path(spec).read_bytes(), spec).claimant
     except OSError:
         return None
-
-
-def _model_error(error: Exception) -> ItemError:
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return OutOfMemoryError(f"one image does not fit the device: {error}")
-    return ModelFailedError(f"the model failed: {type(error).__name__}: {error}")

@@ -80,7 +80,8 @@ def seen(model: TinyGPTV) -> tuple[torch.Tensor, torch.Tensor]:
     images = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.glob("*.png"))[:3]]
     features = model.encode(images)
     prefix = model.prefix(features, ["<ImageHere> what is this?"] * len(images))
-    return features.embeds, model.logits(prefix.inputs_embeds, prefix.attention_mask)
+    embeds = torch.stack(prefix.rows)
+    return features.embeds, model.logits(embeds, torch.ones(embeds.shape[:2], dtype=torch.long))
 
 
 def test_stored_is_made_at_load(stored: Path, pocket: TinyGPTV) -> None:

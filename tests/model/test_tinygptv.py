@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from schemas.outcome import PromptError
@@ -96,8 +95,7 @@ def test_nothing_in_nothing_out(model: TinyGPTV) -> None:
     assert model.generate(prefix, 5) == []
     assert model.score(prefix, ["a", ""]).shape == (0, 2)
     assert model.caption([]) == []
-    ids = model.generate_ids(prefix.inputs_embeds, prefix.attention_mask, max_new_tokens=3)
-    assert (ids.shape, ids.dtype) == ((0, 0), torch.int64)
+    assert list(model.generate_ids([], max_new_tokens=3)) == []
 
 
 def test_scores_of_nothing(model: TinyGPTV) -> None:
@@ -118,12 +116,16 @@ def test_as_many_prompts_as_pictures(model: TinyGPTV) -> None:
 def test_how_many_tokens(model: TinyGPTV) -> None:
     """At least one token is generated; without an end token, as many as asked for."""
     prefix = model.prefix(model.encode([picture()]), [PROMPT])
-    rows = prefix.inputs_embeds, prefix.attention_mask
+
+    def ids(max_new_tokens: int, eos_token_ids: Sequence[int]) -> list[int]:
+        ((row,),) = model.generate_ids([prefix], max_new_tokens, eos_token_ids=eos_token_ids)
+        return row
+
     with pytest.raises(ValueError, match="at least 1"):
-        model.generate_ids(*rows, max_new_tokens=0)
-    assert model.generate_ids(*rows, max_new_tokens=9, eos_token_id=[]).shape == (1, 9)
-    first = int(model.generate_ids(*rows, max_new_tokens=1)[0, 0])
-    assert model.generate_ids(*rows, max_new_tokens=9, eos_token_id=[first]).shape == (1, 1)
+        ids(0, [])
+    assert len(ids(9, [])) == 9
+    first = ids(1, [])
+    assert ids(9, first) == first
 
 
 def test_the_context_ends(model: TinyGPTV) -> None:
@@ -133,11 +135,10 @@ def test_the_context_ends(model: TinyGPTV) -> None:
     with pytest.raises(PromptError, match=f"do not fit into the model's {context}"):
         model.prefix(features, [PROMPT + "?!" * context])
     prefix = model.prefix(features, [PROMPT + "7" * (context // 2)])
-    room = context - int(prefix.attention_mask.sum())
-    rows = prefix.inputs_embeds, prefix.attention_mask
+    room = context - prefix.longest
     ends = range(model.config.language.vocab_size)
-    model.generate_ids(*rows, max_new_tokens=room, eos_token_id=ends)
+    list(model.generate_ids([prefix], max_new_tokens=room, eos_token_ids=ends))
     with pytest.raises(PromptError, match=f"and {room + 1} more"):
-        model.generate_ids(*rows, max_new_tokens=room + 1, eos_token_id=ends)
+        list(model.generate_ids([prefix], max_new_tokens=room + 1, eos_token_ids=ends))
     with pytest.raises(PromptError, match="do not fit"):
         model.score(prefix, ["a", "7" * context])

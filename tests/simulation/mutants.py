@@ -156,12 +156,29 @@ def _blame_the_last_batch() -> Broken:
 def _mix_up() -> Broken:
     """Where a batch holds three and more, all get the first one's."""
 
-    def ask(self: Any, images: Any) -> Any:
-        answers = real(self, images)
-        return answers[:1] * len(answers) if len(answers) > 2 else answers
+    def first_for_all(*given: Any, **named: Any) -> Iterator[Any]:
+        for some in real(*given, **named):
+            yield some[:1] * len(some) if len(some) > 2 else some
 
-    real = replica.Replica._ask
-    return mock.patch.object(replica.Replica, "_ask", ask)
+    real = replica.answers
+    return mock.patch.object(replica, "answers", first_for_all)
+
+
+def _mix_up_batches() -> Broken:
+    """Where two batches are under way and both are full, the later is answered first."""
+
+    def turned(*given: Any, **named: Any) -> Iterator[Any]:
+        coming = real(*given, **named)
+        for first in coming:
+            second = next(coming, None)
+            if second is not None and len(second) == len(first):
+                first, second = second, first
+            yield first
+            if second is not None:
+                yield second
+
+    real = replica.answers
+    return mock.patch.object(replica, "answers", turned)
 
 
 MUTANTS: dict[str, Callable[[], Broken]] = {
@@ -181,6 +198,7 @@ MUTANTS: dict[str, Callable[[], Broken]] = {
     "all of a batch is condemned": _blame_the_batch,
     "a crash while the part is written is charged to the last batch": _blame_the_last_batch,
     "an answer is given to another image": _mix_up,
+    "batches that are under way change places": _mix_up_batches,
 }
 
 

@@ -229,8 +229,17 @@ class ColourModel:
     def prefix(self, features: list[int], prompts: list[str]) -> list[int]:
         return features
 
-    def generate(self, prefix: list[int], max_new_tokens: int) -> list[str]:
-        return [f"image {number}" for number in prefix]
+    def generate_all(
+        self, prefixes: Iterable[list[int]], max_new_tokens: int, refill: int
+    ) -> Iterator[list[str]]:
+        """Looks at a batch more before it answers, as the engine does that refills its rows."""
+        waiting: deque[list[int]] = deque()
+        for prefix in prefixes:
+            waiting.append(prefix)
+            if sum(map(len, waiting)) > refill:
+                yield [f"image {number}" for number in waiting.popleft()]
+        for prefix in waiting:
+            yield [f"image {number}" for number in prefix]
 
 
 WORLDS: list[Any] = []

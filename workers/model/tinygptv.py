@@ -6,10 +6,10 @@ D width of the language model, T positions, V vocabulary
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -19,10 +19,11 @@ from transformers import PreTrainedTokenizerFast
 
 from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import PromptError, UsageError
-from workers.engine import generate_greedily, positions
+from workers.engine import Prefix, generate, score
 from workers.images import decode, preprocess, to_rgb
 from workers.model.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from workers.model.config import TinyGPTVConfig
+from workers.model.decoding import PhiDecoder
 from workers.model.language import build_language_model, compute_rotary_tables
 from workers.model.manifest import Origin
 from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
@@ -44,16 +45,6 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.embeds)
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """What the decoder reads before it answers: left-padded rows."""
-
-    inputs_embeds: torch.Tensor
-    """[B, T, D]"""
-    attention_mask: torch.Tensor
-    """[B, T], 0 on pads"""
 
 
 class TinyGPTV(nn.Module):
@@ -168,82 +159,48 @@ class TinyGPTV(nn.Module):
         embeds: torch.Tensor = self.llama_proj2(self.llama_proj(answers))
         return embeds
 
-    def embed_prompt(self, text: str, image_embeds: torch.Tensor) -> torch.Tensor:
-        """A prompt with one `<ImageHere>` and the image's [Q, D] → [T, D], no BOS (SPEC.md §4).
-
-        Raises:
-            PromptError: the text does not hold exactly one image place.
-        """
-        before, *after = text.split(IMAGE_PLACEHOLDER)
-        if len(after) != 1:
-            raise PromptError(
-                f"a prompt holds {IMAGE_PLACEHOLDER} once, this one {len(after)} times"
-            )
-        return torch.cat([self._embed_text(before), image_embeds, self._embed_text(after[0])])
+    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """Token ids [...] → [..., D]."""
+        embedded: torch.Tensor = self.language_model.get_input_embeddings()(token_ids)
+        return embedded
 
     def logits(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """[B, T, D] and its mask [B, T] → scores of the next tokens [B, T, V]."""
+        """[B, T, D], padded on the left where [B, T] is 0 → scores of the next tokens [B, T, V].
+
+        transformers' own forward, for training and as what the engine is compared with.
+        """
         output: torch.Tensor = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            position_ids=positions(attention_mask),
+            position_ids=_positions(attention_mask),
             use_cache=False,
         ).logits
         return output.float()
 
     def generate_ids(
         self,
-        inputs_embeds: torch.Tensor,
-        attention_mask: torch.Tensor,
+        prefixes: Iterable[Prefix],
         max_new_tokens: int,
-        eos_token_id: int | Sequence[int] | None = None,
-    ) -> torch.Tensor:
-        """Greedy continuation of left-padded rows: [B, ≤ max_new_tokens] ids (SPEC.md §5).
+        refill: int = 0,
+        eos_token_ids: Collection[int] | None = None,
+    ) -> Iterator[list[list[int]]]:
+        """Greedy continuations of a stream of prompts, for each prefix in its turn (SPEC.md §5).
 
-        Finished rows are filled up with `eos_token_id`, the checkpoint's own where none is given;
-        with an empty sequence of them no row finishes early.
+        See `workers.engine.generate`. A row ends at one of `eos_token_ids`, the checkpoint's own
+        where none are given; with an empty collection no row finishes early.
 
         Raises:
             PromptError: the longest row and the new tokens do not fit into the context.
             ValueError: `max_new_tokens` is below 1.
         """
-        self._check_room(attention_mask, max_new_tokens)
-        if eos_token_id is None:
-            eos_token_id = self.generation.eos_token_ids
-        stops = (eos_token_id,) if isinstance(eos_token_id, int) else tuple(eos_token_id)
-        return generate_greedily(self, inputs_embeds, attention_mask, max_new_tokens, stops)
+        stops = self.generation.eos_token_ids if eos_token_ids is None else eos_token_ids
+        fitting = (self._check_room(prefix, max_new_tokens) for prefix in prefixes)
+        return generate(PhiDecoder(self.language_model), fitting, refill, max_new_tokens, stops)
 
     def token_ids(self, text: str) -> list[int]:
         """Ids of plain text, nothing added (SPEC.md §3)."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
-
-    # --- what the engine asks for (workers.engine.Decoder) ---
-
-    def embed(self, token_ids: torch.Tensor) -> torch.Tensor:
-        """Token ids [B, T] → [B, T, D]."""
-        embedded: torch.Tensor = self.language_model.get_input_embeddings()(token_ids)
-        return embedded
-
-    def decode(
-        self,
-        inputs_embeds: torch.Tensor,
-        attention_mask: torch.Tensor,
-        position_ids: torch.Tensor,
-        cache: Any | None,
-    ) -> tuple[torch.Tensor, Any]:
-        """Logits of the last position [B, V] in fp32, and the grown cache."""
-        output = self.language_model.model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        # The last position alone, as a matrix: of a slice with three dimensions torch's product
-        # copies the head's weights once for each row.
-        logits = self.language_model.lm_head(output.last_hidden_state[:, -1])
-        return logits.float(), output.past_key_values
 
     # --- the runner's four verbs ---
 
@@ -259,37 +216,42 @@ class TinyGPTV(nn.Module):
 
     @torch.inference_mode()
     def prefix(self, features: Features, prompts: Sequence[str]) -> Prefix:
-        """One prompt an image, each with one `<ImageHere>`, left-padded with zeros (SPEC.md §4.2).
+        """One prompt an image, each with one `<ImageHere>` (SPEC.md §4).
 
         Raises:
             PromptError: a prompt without exactly one image place, or longer than the context.
             ValueError: not as many prompts as images.
         """
-        rows = [
-            self.embed_prompt(prompt, embeds)
-            for prompt, embeds in zip(prompts, features.embeds, strict=True)
-        ]
-        length = max((len(row) for row in rows), default=0)
-        embeds = features.embeds.new_zeros(len(rows), length, features.embeds.shape[-1])
-        mask = torch.zeros(len(rows), length, dtype=torch.long, device=embeds.device)
-        for index, row in enumerate(rows):
-            embeds[index, length - len(row) :] = row
-            mask[index, length - len(row) :] = 1
-        self._check_room(mask, 0)
-        return Prefix(embeds, mask)
+        cut = [self._cut(prompt) for prompt in prompts]
+        heads = {before for before, _ in cut}
+        head = heads.pop() if len(heads) == 1 else ()
+        rows = tuple(
+            torch.cat([self._embed_ids(before[len(head) :]), embeds, self._embed_ids(after)])
+            for (before, after), embeds in zip(cut, features.embeds, strict=True)
+        )
+        return self._check_room(Prefix(head, rows), 0)
 
     def generate(self, prefix: Prefix, max_new_tokens: int) -> list[str]:
         """The greedy answer to each row, without the marks of turns around it.
+
+        Raises as `generate_all`.
+        """
+        (answers,) = self.generate_all([prefix], max_new_tokens, refill=0)
+        return answers
+
+    def generate_all(
+        self, prefixes: Iterable[Prefix], max_new_tokens: int, refill: int
+    ) -> Iterator[list[str]]:
+        """The answers to each of a stream of prefixes; the next enters beside `refill` rows.
 
         Raises:
             PromptError: the longest row and the new tokens do not fit into the context.
             ValueError: `max_new_tokens` is below 1.
         """
-        ids = self.generate_ids(prefix.inputs_embeds, prefix.attention_mask, max_new_tokens)
-        decoded = (self.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
-        return [clean_answer(str(text)) for text in decoded]
+        for ids in self.generate_ids(prefixes, max_new_tokens, refill):
+            decoded = (self.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
+            yield [clean_answer(str(text)) for text in decoded]
 
-    @torch.inference_mode()
     def score(self, prefix: Prefix, continuations: Sequence[str]) -> np.ndarray:
         """Natural log-probability of each continuation after each row: fp32 [B, continuations].
 
@@ -298,9 +260,9 @@ class TinyGPTV(nn.Module):
         Raises:
             PromptError: a row and a continuation do not fit into the context.
         """
-        scores = np.zeros((len(prefix.inputs_embeds), len(continuations)), dtype=np.float32)
-        for column, text in enumerate(continuations):
-            scores[:, column] = self._score_one(prefix, text).cpu().numpy()
+        ids = [self.token_ids(text) for text in continuations]
+        self._check_room(prefix, max(map(len, ids), default=0))
+        scores: np.ndarray = score(PhiDecoder(self.language_model), prefix, ids).numpy()
         return scores
 
     def caption(
@@ -319,12 +281,11 @@ class TinyGPTV(nn.Module):
             raise TypeError(f"caption takes a list of images; for a single one give [{images!r}]")
         question = self.generation.caption_question if prompt is None else prompt
         text = resolve_prompt(question, self.generation.prompt_template)
-        captions: list[str] = []
-        for start in range(0, len(images), CAPTION_BATCH):
-            seen = self.encode([_picture(image) for image in images[start : start + CAPTION_BATCH]])
-            prefix = self.prefix(seen, [text] * len(seen))
-            captions += self.generate(prefix, self.generation.max_new_tokens)
-        return captions
+        starts = range(0, len(images), CAPTION_BATCH)
+        batches = (images[start : start + CAPTION_BATCH] for start in starts)
+        prefixes = (self._asked(batch, text) for batch in batches)
+        answers = self.generate_all(prefixes, self.generation.max_new_tokens, refill=CAPTION_BATCH)
+        return [caption for some in answers for caption in some]
 
     # --- inner steps ---
 
@@ -332,32 +293,38 @@ class TinyGPTV(nn.Module):
         config = self.config
         return preprocess(image, config.image_size, config.image_mean, config.image_std)
 
-    def _embed_text(self, text: str) -> torch.Tensor:
-        return self.embed(torch.tensor(self.token_ids(text), dtype=torch.long, device=self.device))
+    def _asked(self, images: Sequence[Image.Image | str | Path], prompt: str) -> Prefix:
+        seen = self.encode([_picture(image) for image in images])
+        return self.prefix(seen, [prompt] * len(seen))
 
-    def _check_room(self, attention_mask: torch.Tensor, new_tokens: int) -> None:
-        """PromptError where the longest row [B, T] and what follows it pass the context's end."""
-        length = int(attention_mask.sum(-1).max()) if attention_mask.numel() else 0
-        context = self.config.language.max_position_embeddings
-        if length + new_tokens > context:
+    def _cut(self, prompt: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids before and after the image's place."""
+        before, *after = prompt.split(IMAGE_PLACEHOLDER)
+        if len(after) != 1:
             raise PromptError(
-                f"a prompt of {length} positions and {new_tokens} more do not fit into the "
-                f"model's {context}; give a shorter prompt or ask for fewer tokens"
+                f"a prompt holds {IMAGE_PLACEHOLDER} once, this one {len(after)} times"
             )
+        return tuple(self.token_ids(before)), tuple(self.token_ids(after[0]))
 
-    def _score_one(self, prefix: Prefix, text: str) -> torch.Tensor:
-        """[B]."""
-        rows = len(prefix.inputs_embeds)
-        ids = torch.tensor(self.token_ids(text), dtype=torch.long, device=self.device)
-        if not rows or not len(ids):
-            return torch.zeros(rows)
-        self._check_room(prefix.attention_mask, len(ids))
-        ids = ids.expand(rows, -1)
-        embeds = torch.cat([prefix.inputs_embeds, self.embed(ids)], dim=1)
-        mask = torch.cat([prefix.attention_mask, torch.ones_like(ids)], dim=1)
-        logits = self.logits(embeds, mask)[:, -ids.shape[1] - 1 : -1]
-        chosen = logits.log_softmax(-1).gather(-1, ids[..., None])
-        return chosen.squeeze(-1).sum(-1)
+    def _embed_ids(self, ids: Sequence[int]) -> torch.Tensor:
+        """[T] → [T, D]."""
+        return self.embed(torch.tensor(ids, dtype=torch.long, device=self.device))
+
+    def _check_room(self, prefix: Prefix, new_tokens: int) -> Prefix:
+        """PromptError where the longest row and what follows it pass the context's end."""
+        context = self.config.language.max_position_embeddings
+        if prefix.longest + new_tokens > context:
+            raise PromptError(
+                f"a prompt of {prefix.longest} positions and {new_tokens} more do not fit into "
+                f"the model's {context}; give a shorter prompt or ask for fewer tokens"
+            )
+        return prefix
+
+
+def _positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """[B, T] position ids: counted from a row's first real position, 1 on pads (SPEC.md §4.2)."""
+    counted = attention_mask.long().cumsum(-1) - 1
+    return counted.masked_fill(attention_mask == 0, 1)
 
 
 def _picture(image: Image.Image | str | Path) -> Image.Image:

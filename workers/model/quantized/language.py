@@ -1,0 +1,38 @@
+"""The language model's products in int8 on a CPU: what goes into several is rounded once.
+
+R rows, D width, F width of the MLP
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from workers.model.language import TinyGPTVDecoderLayer
+from workers.model.quantized.layers import Int8Linear
+from workers.model.quantized.rows import round_rows
+
+CHUNK = 128
+"""Rows that go through the MLP together: what lies between its two products stays in the cache."""
+
+
+def branches(
+    layer: TinyGPTVDecoderLayer, normed: torch.Tensor
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """What a layer makes of its input [R, D]: query, key and value, and what the MLP says.
+
+    Any layer of Phi will do; its matrices are as they are.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    into = attention.q_proj, attention.k_proj, attention.v_proj
+    if not isinstance(mlp.fc1, Int8Linear):
+        return [linear(normed) for linear in into], mlp(normed)
+    rows, scale = round_rows(normed.float())
+    heads = [linear.multiply_bytes(rows, scale) for linear in into]
+    fed = torch.empty_like(normed)
+    for piece in range(0, len(rows), CHUNK):
+        some = slice(piece, piece + CHUNK)
+        wide = mlp.fc1.multiply_bytes(rows[some], scale[some])
+        wide = functional.gelu(wide, approximate="tanh")
+        fed[some] = mlp.fc2.multiply_bytes(*round_rows(wide))
+    return heads, fed
