@@ -21,7 +21,7 @@ def test_the_golden_picture_is_reproduced(name: str) -> None:
     with safe_open(GOLDEN / f"{name}.safetensors", "np") as golden:
         expected = golden.get_tensor("in.images")[0]
     image = decode((GOLDEN / f"{name}.png").read_bytes())
-    pixels = preprocess(image, expected.shape[1], CLIP_MEAN, CLIP_STD)
+    pixels = preprocess([image], expected.shape[1], CLIP_MEAN, CLIP_STD)[0]
     assert pixels.dtype == np.float32
     assert np.array_equal(pixels, expected)
 
@@ -36,7 +36,7 @@ def test_transformers_gives_the_same_bits(shape: tuple[int, int], size: int) -> 
         size={"height": size, "width": size}, resample=Image.Resampling.BICUBIC
     )
     expected = processor(image, return_tensors="np")["pixel_values"][0]
-    pixels = preprocess(image, size, CLIP_MEAN, CLIP_STD)
+    pixels = preprocess([image], size, CLIP_MEAN, CLIP_STD)[0]
     assert pixels.shape == (3, size, size)
     assert np.array_equal(pixels, expected)
 
@@ -47,5 +47,5 @@ def test_an_image_that_was_resized_before_keeps_its_bits() -> None:
     image = Image.fromarray(noise)
     small = resize(image, 56)
     assert small.size == (56, 56)
-    whole = preprocess(image, 56, CLIP_MEAN, CLIP_STD)
-    assert np.array_equal(preprocess(small, 56, CLIP_MEAN, CLIP_STD), whole)
+    whole, resized = preprocess([image, small], 56, CLIP_MEAN, CLIP_STD)
+    assert np.array_equal(resized, whole)

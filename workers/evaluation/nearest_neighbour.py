@@ -61,17 +61,8 @@ def _on_white(picture: np.ndarray) -> Image.Image:
 def _features(images: Sequence[Image.Image]) -> torch.Tensor:
     """[B, F], of length 1: the trunk's last feature map, averaged over places."""
     config = pocket()
-    pixels = np.stack(
-        [
-            preprocess(image, config.image_size, config.image_mean, config.image_std)
-            for image in images
-        ]
-    )
-    pooled = (
-        _trunk()
-        .features(torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last))
-        .mean(dim=(2, 3))
-    )
+    pixels = preprocess(images, config.image_size, config.image_mean, config.image_std)
+    pooled = _trunk().features(torch.from_numpy(pixels)).mean(dim=(2, 3))
     return functional.normalize(pooled, dim=-1)
 
 

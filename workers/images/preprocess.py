@@ -14,13 +14,20 @@ def resize(image: Image.Image, size: int) -> Image.Image:
 
 
 def preprocess(
-    image: Image.Image, size: int, mean: Sequence[float], std: Sequence[float]
+    images: Sequence[Image.Image], size: int, mean: Sequence[float], std: Sequence[float]
 ) -> npt.NDArray[np.float32]:
-    """`image` (RGB) as float32 [3, size, size]: bicubic straight to size², /255, (x - mean) / std.
+    """RGB images as float32 [B, 3, size, size]: bicubic straight to size², /255, (x - mean) / std.
 
     The aspect ratio is not kept and nothing is cropped, as in the authors' processor. Bit-identical
-    to transformers' `BlipImageProcessor` with `resample=BICUBIC`.
+    to transformers' `BlipImageProcessor` with `resample=BICUBIC`. In memory a pixel's channels lie
+    side by side.
     """
-    pixels = np.asarray(resize(image, size), dtype=np.float32) / np.float32(255)  # [S, S, 3]
-    normalised = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1))  # [3, S, S]
+    batch = np.empty((len(images), size, size * 3), np.float32)
+    # Whole rows: over a last axis of three numpy takes ten times as long.
+    means, deviations = (np.tile(np.asarray(values, np.float32), size) for values in (mean, std))
+    for image, pixels in zip(images, batch, strict=True):
+        pixels[...] = np.asarray(resize(image, size)).reshape(size, -1)
+        pixels /= np.float32(255)
+        pixels -= means
+        pixels /= deviations
+    return batch.reshape(-1, size, size, 3).transpose(0, 3, 1, 2)

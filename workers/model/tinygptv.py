@@ -210,7 +210,7 @@ class TinyGPTV(nn.Module):
         if not images:
             queries, width = self.config.num_query_tokens, self.config.language.hidden_size
             return Features(self.query_tokens.new_zeros(0, queries, width))
-        pixels = np.stack([self._preprocess(image) for image in images])
+        pixels = self._preprocess(images)
         dtype = self.query_tokens.dtype
         return Features(self.encode_images(torch.from_numpy(pixels).to(self.device, dtype)))
 
@@ -289,9 +289,9 @@ class TinyGPTV(nn.Module):
 
     # --- inner steps ---
 
-    def _preprocess(self, image: Image.Image) -> np.ndarray:
+    def _preprocess(self, images: Sequence[Image.Image]) -> np.ndarray:
         config = self.config
-        return preprocess(image, config.image_size, config.image_mean, config.image_std)
+        return preprocess(images, config.image_size, config.image_mean, config.image_std)
 
     def _asked(self, images: Sequence[Image.Image | str | Path], prompt: str) -> Prefix:
         seen = self.encode([_picture(image) for image in images])

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfig, Blip2VisionModel
 
 from workers.model.config import QFormerConfig, VisionConfig
+from workers.model.onednn import use_onednn
 from workers.model.stem import EfficientNetLite0Stem
 
 INITIAL_STD = 0.02
@@ -34,12 +35,13 @@ def build_vision_model(config: VisionConfig) -> Blip2VisionModel:
     if config.patch_embedding == "efficientnet_lite0":
         embeddings: nn.Module = model.embeddings
         embeddings.patch_embedding = EfficientNetLite0Stem(config.hidden_size)
+    use_onednn(model)
     return model
 
 
 def build_qformer(config: QFormerConfig, vision_size: int) -> Blip2QFormerModel:
     """Q-Former without its text side: queries [B, Q, H] look at [B, 1 + P, W] → [B, Q, H]."""
-    return Blip2QFormerModel(
+    model = Blip2QFormerModel(
         Blip2QFormerConfig(
             hidden_size=config.hidden_size,
             intermediate_size=config.intermediate_size,
@@ -53,3 +55,5 @@ def build_qformer(config: QFormerConfig, vision_size: int) -> Blip2QFormerModel:
             use_qformer_text_input=False,
         )
     )
+    use_onednn(model)
+    return model
