@@ -50,9 +50,9 @@ def test_pixels(golden: Golden, model: TinyGPTV, expected: State) -> None:
     config = model.config
     with Image.open(golden.picture) as picture:
         pixels = preprocess(
-            picture.convert("RGB"), config.image_size, config.image_mean, config.image_std
+            [picture.convert("RGB")], config.image_size, config.image_mean, config.image_std
         )
-    np.testing.assert_array_equal(pixels, expected["in.images"][0].numpy())
+    np.testing.assert_array_equal(pixels[0], expected["in.images"][0].numpy())
 
 
 def test_text_only(golden: Golden, model: TinyGPTV, expected: State) -> None:
