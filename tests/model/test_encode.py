@@ -10,12 +10,12 @@ from PIL import Image
 from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
 
-DTYPES = [torch.float32, torch.bfloat16]
+PRECISIONS = ["none", "bf16"]
 
 
-@pytest.fixture(scope="module", params=DTYPES, ids=["fp32", "bf16"])
+@pytest.fixture(scope="module", params=PRECISIONS)
 def pocket(request: pytest.FixtureRequest) -> TinyGPTV:
-    return TinyGPTV.from_pretrained(checkpoint_folder("pocket"), dtype=request.param)
+    return TinyGPTV.from_pretrained(checkpoint_folder("pocket"), quant=request.param)
 
 
 @pytest.fixture(params=[1, 2])
