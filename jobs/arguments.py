@@ -108,7 +108,10 @@ def add_run_flags(parser: Parser) -> None:
         help="on cuda; below 1 for replicas that share a GPU (default: 1)",
     )
     how.add_argument(
-        "--batch-size", type=positive, metavar="N", help="images (default: 8, on cuda 32)"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="images (default: 32; 4 for models of the released size on a CPU)",
     )
     how.add_argument(
         "--shard-images",

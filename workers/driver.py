@@ -36,6 +36,7 @@ from workers.messages import Assignment
 from workers.model.description import portable
 from workers.plan import (
     Run,
+    batch_for,
     finish,
     freeze,
     load_shards,
@@ -50,7 +51,6 @@ from workers.sink import committed, read_part
 from workers.store import PATIENCE
 from workers.threads import ahead_of
 
-BATCH_SIZE = {"cpu": 8, "cuda": 32}
 IMAGES_AHEAD = 100_000
 """So many images of the plan are read ahead of the replicas, however they are cut."""
 
@@ -143,7 +143,8 @@ class _Driver:
         device = device_for(planned.device if planned else self.device(), self.shared, self.say)
         cpus, gpus = options.cpus_per_replica, self._gpus(device)
         wanted = replicas_for(options.replicas, cpus, gpus, self.shared, self.say)
-        batch_size = options.batch_size or BATCH_SIZE[device]
+        image_size = self.run.spec.job.preprocessing.image_size
+        batch_size = options.batch_size or batch_for(image_size, device)
         plan = planned or freeze(self.run, options.shard_images, device, batch_size)
         if plan.device != device:
             raise UsageError(

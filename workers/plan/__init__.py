@@ -1,6 +1,7 @@
 """The plan of a run: claimed, frozen, loaded, finished. All state lies in OUTPUT."""
 
 from workers.plan.claim import open_run, open_run_of
+from workers.plan.cut import batch_for
 from workers.plan.documents import Run, read_plan, read_result, read_spec
 from workers.plan.finish import finish
 from workers.plan.freeze import PlanRule, freeze
@@ -9,6 +10,7 @@ from workers.plan.load import load_shards, sample
 __all__ = [
     "PlanRule",
     "Run",
+    "batch_for",
     "finish",
     "freeze",
     "load_shards",

@@ -15,6 +15,15 @@ SHARD_IMAGES = {
 }
 """What one replica labels in a few minutes: that much work a crash may cost."""
 
+BATCH_IMAGES = {
+    ("small", "cpu"): 32,
+    ("small", "cuda"): 32,
+    ("released", "cpu"): 4,
+    ("released", "cuda"): 32,
+}
+"""Looked at together; up to twice as many are answered together. Larger batches are no faster on a
+CPU (benchmarks/RESULTS.md), and at the released size each image of one takes 50 MB."""
+
 RELEASED_IMAGE_SIZE = 224
 """Pixels a side from which on the images are those of a network of the released size."""
 
@@ -63,7 +72,16 @@ def cut_for(total: int, asked: int | None, image_size: int, device: str) -> Cut:
         if asked < 1:
             raise UsageError(f"--shard-images {asked}: at least 1")
         return Cut(asked, asked)
-    model = "small" if image_size < RELEASED_IMAGE_SIZE else "released"
-    full = SHARD_IMAGES[model, "cpu" if device == "cpu" else "cuda"]
+    full = SHARD_IMAGES[_kind(image_size, device)]
     full = max(1, min(full, total // LEAST_SHARDS))
     return Cut(max(1, full // SMALL_SHARDS), full)
+
+
+def batch_for(image_size: int, device: str) -> int:
+    """Images that a replica looks at together, where nobody asks for another number."""
+    return BATCH_IMAGES[_kind(image_size, device)]
+
+
+def _kind(image_size: int, device: str) -> tuple[str, str]:
+    model = "small" if image_size < RELEASED_IMAGE_SIZE else "released"
+    return model, "cpu" if device == "cpu" else "cuda"
