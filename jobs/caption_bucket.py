@@ -1,7 +1,7 @@
 """Caption every image under a URI.
 
 Usage: python jobs/caption_bucket.py INPUT OUTPUT [--model pocket|FOLDER] [--prompt TEXT]
-       [--device auto|cpu|cuda] …    (--help lists the flags)
+       [--quant auto|none|bf16|int8|int4|fp8] [--device auto|cpu|cuda] …    (--help lists the flags)
 
 Exit codes: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed images than
 --max-failed allows, or with nothing else, 75 stopped, and the same command goes on.

@@ -191,6 +191,17 @@ def test_a_run_goes_on_as_it_was_planned(label: Label) -> None:
     assert said[0] == "this run was planned for cpu and batches of 2, and goes on so"
 
 
+def test_what_no_device_here_can_is_refused_before_a_run_is_claimed(
+    images: list[Path], checkpoint: Path, tmp_path: Path
+) -> None:
+    """--quant fp8 on a cluster without a GPU leaves nothing behind."""
+    places = str(tmp_path / "images"), str(tmp_path / "out")
+    request = Request(*places, "caption", str(checkpoint), quantization="fp8")
+    with pytest.raises(UsageError, match="fp8 needs a GPU"):
+        run(request, Options(), print)
+    assert not list((tmp_path / "out").rglob("spec.json"))
+
+
 def test_a_cluster_without_room_is_told_of(label: Label) -> None:
     """On a cluster that may grow, a job that did not say how many replicas asks for one."""
     finished, said = label(replicas=None, cpus_per_replica=3, load=FakeReplica)

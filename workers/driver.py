@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 from schemas.job import JobSpec
 from schemas.outcome import StoppedError, UsageError
@@ -91,32 +91,25 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
             return held.enter_context(connection())
 
         @cache
-        def device() -> str:
-            if options.device != "auto":
-                return options.device
-            return device_for(options.device, shared(), say)
+        def chosen() -> tuple[str, JobSpec]:
+            asked = options.device
+            device = device_for(asked, shared(), say) if asked == "auto" else asked
+            return device, request.resolve(device)
 
-        this = open_run_of(jobs, lambda: request.resolve(device()), options.new_run)
+        this = open_run_of(jobs, lambda: chosen()[1], options.new_run)
         if this.finished:
             return Finished(this, read_result(this), before=True)
         again = "the same command" + (" without --new-run" if options.new_run else "")
         try:
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
-            model, meant = portable(request.model), partial(_meant, this, jobs, device)
-            driver = _Driver(this, model, options, meant, shared(), again, say, load)
+            model, device = portable(request.model), lambda: chosen()[0]
+            driver = _Driver(this, model, options, device, shared(), again, say, load)
             plan, wanted = driver.plan()
             parts = driver.dispatch(plan, wanted, heart)
             result = finish(this, plan, parts)
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; {again} goes on") from None
     return Finished(this, result, before=False)
-
-
-def _meant(run: Run, jobs: Mapping[str, JobSpec], device: Callable[[], str]) -> str:
-    """The device that a run without a plan was claimed for."""
-    fingerprint = run.spec.job.fingerprint()
-    found = [one for one, job in jobs.items() if job.fingerprint() == fingerprint]
-    return found[0] if len(found) == 1 else device()
 
 
 @dataclass(frozen=True, slots=True)
