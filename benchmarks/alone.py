@@ -1,0 +1,95 @@
+"""A system that is one process without Ray: this runner's model, or plain transformers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import torch
+from PIL import Image
+from transformers import PreTrainedTokenizerFast
+
+from benchmarks.measurement import Measurement, peak_bytes
+from benchmarks.pictures import read_ahead
+from benchmarks.plain import PlainPipeline
+from benchmarks.question import Question, cores
+from workers.model import TinyGPTV
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A system that is ready."""
+
+    answers: Callable[[Iterator[Image.Image]], Iterator[str]]
+    """Pictures to captions, in their order."""
+    tokenizer: PreTrainedTokenizerFast
+
+
+def measure_replica(question: Question) -> Measurement:
+    """What a replica of the job computes with, alone."""
+    return _measure(question, _load_replica, question.batch_size)
+
+
+def measure_plain(question: Question) -> Measurement:
+    """What a user would otherwise write, in its best batches."""
+    return _measure(question, _load_plain, question.plain_batch)
+
+
+def _load_replica(question: Question) -> Loaded:
+    model = TinyGPTV.from_pretrained(question.model, question.device, quant=question.quant)
+    return Loaded(partial(_ask, model, question.batch_size), model.tokenizer)
+
+
+def _ask(model: TinyGPTV, batch_size: int, pictures: Iterator[Image.Image]) -> Iterator[str]:
+    """The one place that knows how this runner's model is asked."""
+    prompt, max_new_tokens = model.generation.caption_prompt, model.generation.max_new_tokens
+    while batch := list(islice(pictures, batch_size)):
+        prefix = model.prefix(model.encode(batch), [prompt] * len(batch))
+        yield from model.generate(prefix, max_new_tokens)
+
+
+def _load_plain(question: Question) -> Loaded:
+    pipeline = PlainPipeline(question.checkpoint.folder, question.device)
+
+    def answers(pictures: Iterator[Image.Image]) -> Iterator[str]:
+        while batch := list(islice(pictures, question.plain_batch)):
+            yield from pipeline.caption(batch)
+
+    return Loaded(answers, pipeline.tokenizer)
+
+
+def _measure(question: Question, load: Callable[[Question], Loaded], warm_up: int) -> Measurement:
+    torch.set_num_threads(cores())
+    side, paths = question.checkpoint.config.image_size, question.paths
+    began = time.time()
+    system = load(question)
+    loaded = time.time()
+    first = system.answers(read_ahead(paths[:warm_up], side))
+    next(first)
+    answered = time.time()
+    for _ in first:
+        pass
+    warm = time.perf_counter()
+    answers = list(system.answers(read_ahead(paths, side)))
+    seconds = time.perf_counter() - warm
+    assert len(answers) == len(paths), "a system lost a picture"
+    return Measurement(
+        images_per_second=len(paths) / seconds,
+        images_per_second_in_all=None,
+        seconds_to_first=answered - question.asked_at,
+        seconds_to_load=loaded - began,
+        peak_bytes=torch.cuda.max_memory_allocated() if question.device == "cuda" else peak_bytes(),
+        new_tokens=question.new_tokens or _mean_tokens(question, system.tokenizer, answers),
+    )
+
+
+def _mean_tokens(
+    question: Question, tokenizer: PreTrainedTokenizerFast, answers: Sequence[str]
+) -> float:
+    """Those of an answer's text, and the one that ends it."""
+    most = question.checkpoint.generation.max_new_tokens
+    lengths = [len(ids) for ids in tokenizer(list(answers), add_special_tokens=False)["input_ids"]]
+    return sum(min(most, length + 1) for length in lengths) / len(lengths)
