@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from schemas.outcome import ErrorCode, ImageError
-from workers.images import decode
+from workers.images import decode, to_rgb
 from workers.images.decode import BYTES_A_PIXEL
 from workers.images.formats import FORMATS
 
@@ -156,7 +156,9 @@ def test_a_transparent_colour_key_shows_white() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
-    """A picture stored turned or flipped comes out upright, for each of EXIF's eight ways."""
+    """A picture stored turned or flipped comes out upright, for each of EXIF's eight ways, and stays
+    so when it is made upright once more.
+    """
     stored = scene()
     if orientation > 1:
         stored = stored.transpose(STORED_AS[orientation])
@@ -164,6 +166,7 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     exif[0x0112] = orientation
     image = decode(encode(stored, kind, exif=exif))
     assert difference(image, scene()) < 6
+    assert np.array_equal(to_rgb(image), image)
 
 
 @pytest.mark.parametrize(

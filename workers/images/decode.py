@@ -73,7 +73,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     A copy, without EXIF data, so that a second time changes nothing.
     """
-    return _upright(image, _opaque(image))
+    upright = _upright(image, _opaque(image))
+    upright.info.clear()  # Pillow's copies keep it, the orientation that is applied by now included
+    return upright
 
 
 def _complaint(error: Exception) -> str:
