@@ -19,8 +19,8 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = 3.0
 """A size is asked for so long, one batch at least."""
 GAIN = 1.02
-"""Where a batch takes longer than `SECONDS`, two sizes in a row that are not faster by this than the
-best before them end the search."""
+"""Where a batch takes longer than `SECONDS`, two sizes in a row that are not faster by this than
+the best before them end the search."""
 
 
 @dataclass(frozen=True)

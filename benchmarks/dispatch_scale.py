@@ -172,7 +172,7 @@ def waiting(actors: int, pending: int) -> float:
             yield 0
             time.sleep(seconds)
 
-    fleet = [Busy.remote() for _ in range(actors)]
+    fleet = [Busy.remote() for _ in range(actors)]  # type: ignore[attr-defined]
     news = [fleet[task % actors].work.options(num_returns="streaming") for task in range(pending)]
     tasks = [method.remote(60.0) for method in news]
     for first in tasks[:actors]:
@@ -201,7 +201,7 @@ def real(actors: int, number: int) -> tuple[float, float, float, float]:
         max_new_tokens=1,
     )
     assignment = Assignment(job, "00000001", "0" * 64, (), "none", "cpu", 8, 1, 60, 1, (), "me")
-    with connection(), RayFleet(assignment, 0.01, 0, NoOp, print) as fleet:
+    with connection(), RayFleet(assignment, 0.01, 0, NoOp, print) as fleet:  # type: ignore[arg-type]
         begun = time.monotonic()
         dispatch(fleet, actors, actors, time.monotonic).run()
         warm, processor = time.monotonic(), time.process_time()

@@ -101,10 +101,10 @@ def _product_rates(config: TinyGPTVConfig, kind: str, batch: int, device: str) -
 
 def _matrices(config: TinyGPTVConfig, kind: str) -> list[tuple[int, int]]:
     """Columns and rows; int4 is the decoder's alone."""
-    blocks = [config.language] if kind == INT4 else [config.vision, config.qformer, config.language]
+    eye = () if kind == INT4 else (config.vision, config.qformer)
     shapes = {
         shape
-        for block in blocks
+        for block in (*eye, config.language)
         for width, inner in [(block.hidden_size, block.intermediate_size)]
         for shape in ((width, width), (width, 3 * width), (width, inner), (inner, width))
     }
@@ -118,10 +118,11 @@ def _product(
     if kind == INT8:
         parts = quantize(weight, INT8)
         matrix = PackedMatrix(parts["weight"], parts["weight_scale"])
-        rows, scale = round_rows(values)
-        return lambda: matrix.multiply(rows, scale, None)
+        rounded, scale = round_rows(values)
+        return lambda: matrix.multiply(rounded, scale, None)
     if kind == INT4:
-        layer = Int4Linear(nn.Linear(*weight.T.shape, bias=False, device="meta"))
+        rows, columns = weight.shape
+        layer = Int4Linear(nn.Linear(columns, rows, bias=False, device="meta"))
         for name, tensor in quantize(weight, INT4).items():
             layer.give(name, tensor)
         halves = values.bfloat16()

@@ -80,19 +80,21 @@ def watched(mark: str) -> Iterator[list[int]]:
     done = threading.Event()
 
     def look() -> None:
-        while True:
-            for process in _marked(mark):
-                peaks[process] = max(peaks.get(process, 0), peak_bytes(process) or 0)
-            if done.wait(LOOK_SECONDS):
-                return
+        for process in _marked(mark):
+            peaks[process] = max(peaks.get(process, 0), peak_bytes(process) or 0)
 
-    watcher = threading.Thread(target=look, daemon=True)
+    def watch() -> None:
+        while not done.wait(LOOK_SECONDS):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield found
     finally:
         done.set()
         watcher.join()
+        look()
         found += peaks.values()
 
 

@@ -19,7 +19,8 @@ from transformers import PreTrainedTokenizerFast
 from workers.model import TinyGPTV
 from workers.model.checkpoint import read_checkpoint, write_checkpoint
 from workers.model.config import TinyGPTVConfig, released
-from workers.model.description import MANIFEST, checkpoint_folder
+from workers.model.description import checkpoint_folder
+from workers.model.manifest import MANIFEST
 from workers.model.shards import Block, TensorSpec
 
 RELEASED = {"released-224": 1, "released-448": 4}

@@ -66,9 +66,10 @@ class PlainPipeline:
             setattr(model.get_submodule(parent), attribute, values)
         phi = model.language_model
         phi.model.rotary_emb = PhiRotaryEmbedding(phi.config).to(device)
-        # oneDNN and cuDNN convolve this layout without turning it first.
-        model.vision_model.to(memory_format=torch.channels_last)
-        self._model, self._device, self._dtype = model.eval(), device, dtype
+        vision: Any = model.vision_model
+        # Convolutions take less than half the time, those of `pocket` at least.
+        vision.to(memory_format=torch.channels_last)
+        self.model, self._device, self._dtype = model.eval(), device, dtype
 
     @torch.inference_mode()
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
@@ -82,9 +83,10 @@ class PlainPipeline:
         )
         seen = torch.from_numpy(pixels).to(self._device, self._dtype)
         embeds = self._embed_prompts(
-            self._model.see(seen.contiguous(memory_format=torch.channels_last))
+            self.model.see(seen.contiguous(memory_format=torch.channels_last))
         )
-        ids = self._model.language_model.generate(
+        language: Any = self.model.language_model
+        ids = language.generate(
             inputs_embeds=embeds,
             attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long, device=self._device),
             do_sample=False,
@@ -105,7 +107,7 @@ class PlainPipeline:
 
     def _embed_text(self, text: str) -> torch.Tensor:
         ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
-        embedded: torch.Tensor = self._model.language_model.get_input_embeddings()(
+        embedded: torch.Tensor = self.model.language_model.get_input_embeddings()(
             ids.long().to(self._device)
         )
         return embedded
@@ -156,7 +158,7 @@ class PlainDecoderLayer(PhiDecoderLayer):
         super().__init__(config, index)
         self.post_layernorm = AttentionNorm(config.hidden_size, eps)
 
-    def forward(self, hidden_states: torch.Tensor, **arguments: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, *_: Any, **arguments: Any) -> torch.Tensor:
         """[B, T, D] → [B, T, D]."""
         normed = self.input_layernorm(hidden_states)
         attended, _ = self.self_attn(hidden_states=normed, **arguments)

@@ -5,6 +5,7 @@ A picture is decoded in the actor that captions it: bytes travel between process
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
@@ -67,7 +68,7 @@ def _run(question: Question, output: str) -> None:
     import ray
 
     # Ray's CPUs are only counted. Actors that have them all would leave none to read files.
-    ray.init(num_cpus=cores() + 1, log_to_driver=False, logging_level="error")
+    ray.init(num_cpus=cores() + 1, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     on_gpu = question.device == "cuda"
     ray.data.read_binary_files(question.images, include_paths=True).map_batches(

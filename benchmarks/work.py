@@ -151,7 +151,8 @@ def patch_flops(vision: VisionConfig) -> int:
         EfficientNetLite0Stem(vision.hidden_size)(
             torch.empty(1, 3, vision.image_size, vision.image_size)
         )
-    return counter.get_total_flops()
+    flops: int = counter.get_total_flops()
+    return flops
 
 
 def _qformer(qformer: QFormerConfig, vision: VisionConfig) -> tuple[float, float]:

@@ -22,7 +22,7 @@ JOBS = sorted(
     for path in ROOT.glob("jobs/*.py")
     if 'if __name__ == "__main__":' in path.read_text()  # the others help these
 )
-PACKAGES = ("jobs", "schemas", "workers", "tests")
+PACKAGES = ("benchmarks", "jobs", "schemas", "workers", "tests")
 
 # Where packages and images are published; a mirror's user has other addresses.
 REGISTRY = re.compile(
