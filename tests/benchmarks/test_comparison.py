@@ -132,5 +132,5 @@ def test_a_system_that_fails_is_one_sentence(question: Question, tmp_path: Path)
     with pytest.raises(UsageError, match="there is no checkpoint folder"):
         ask_process("plain", replace(question, model=str(tmp_path / "nowhere")))
     (tmp_path / "images" / "broken.png").write_bytes(b"this is a text")
-    with pytest.raises(BucketsightError, match="^plain failed: .*not an image"):
+    with pytest.raises(BucketsightError, match=r"^plain failed: .*not an image"):
         ask_process("plain", question)
