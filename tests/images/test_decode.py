@@ -156,7 +156,7 @@ def test_a_transparent_colour_key_shows_white() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
-    """A picture stored in any of EXIF's eight ways comes out upright, and a second time stays so."""
+    """A picture stored in any of EXIF's eight ways comes out upright, and stays so once more."""
     stored = scene()
     if orientation > 1:
         stored = stored.transpose(STORED_AS[orientation])
