@@ -16,6 +16,8 @@ from benchmarks.measurement import Measurement, peak_bytes
 from benchmarks.pictures import read_ahead
 from benchmarks.plain import PlainPipeline
 from benchmarks.question import Question, cores
+from schemas.outcome import BucketsightError, Failure
+from workers import answers
 from workers.model import TinyGPTV
 
 
@@ -44,21 +46,24 @@ def _load_replica(question: Question) -> Loaded:
 
 
 def _ask(model: TinyGPTV, batch_size: int, pictures: Iterator[Image.Image]) -> Iterator[str]:
-    """The one place that knows how this runner's model is asked."""
-    prompt, max_new_tokens = model.generation.caption_prompt, model.generation.max_new_tokens
-    while batch := list(islice(pictures, batch_size)):
-        prefix = model.prefix(model.encode(batch), [prompt] * len(batch))
-        yield from model.generate(prefix, max_new_tokens)
+    """As a replica asks: the one place that knows how."""
+    asked = answers.Question(model.generation.caption_prompt, model.generation.max_new_tokens)
+    batches = iter(lambda: list(islice(pictures, batch_size)), [])
+    for some in answers.answers(model, asked, batches, refill=batch_size):
+        for answer in some:
+            if isinstance(answer, Failure):
+                raise BucketsightError(answer.error_message)
+            yield answer
 
 
 def _load_plain(question: Question) -> Loaded:
     pipeline = PlainPipeline(question.checkpoint.folder, question.device)
 
-    def answers(pictures: Iterator[Image.Image]) -> Iterator[str]:
+    def caption(pictures: Iterator[Image.Image]) -> Iterator[str]:
         while batch := list(islice(pictures, question.plain_batch)):
             yield from pipeline.caption(batch)
 
-    return Loaded(answers, pipeline.tokenizer)
+    return Loaded(caption, pipeline.tokenizer)
 
 
 def _measure(question: Question, load: Callable[[Question], Loaded], warm_up: int) -> Measurement:
@@ -73,23 +78,23 @@ def _measure(question: Question, load: Callable[[Question], Loaded], warm_up: in
     for _ in first:
         pass
     warm = time.perf_counter()
-    answers = list(system.answers(read_ahead(paths, side)))
+    captions = list(system.answers(read_ahead(paths, side)))
     seconds = time.perf_counter() - warm
-    assert len(answers) == len(paths), "a system lost a picture"
+    assert len(captions) == len(paths), "a system lost a picture"
     return Measurement(
         images_per_second=len(paths) / seconds,
         images_per_second_in_all=None,
         seconds_to_first=answered - question.asked_at,
         seconds_to_load=loaded - began,
         peak_bytes=torch.cuda.max_memory_allocated() if question.device == "cuda" else peak_bytes(),
-        new_tokens=question.new_tokens or _mean_tokens(question, system.tokenizer, answers),
+        new_tokens=question.new_tokens or _mean_tokens(question, system.tokenizer, captions),
     )
 
 
 def _mean_tokens(
-    question: Question, tokenizer: PreTrainedTokenizerFast, answers: Sequence[str]
+    question: Question, tokenizer: PreTrainedTokenizerFast, captions: Sequence[str]
 ) -> float:
     """Those of an answer's text, and the one that ends it."""
     most = question.checkpoint.generation.max_new_tokens
-    lengths = [len(ids) for ids in tokenizer(list(answers), add_special_tokens=False)["input_ids"]]
+    lengths = [len(ids) for ids in tokenizer(list(captions), add_special_tokens=False)["input_ids"]]
     return sum(min(most, length + 1) for length in lengths) / len(lengths)

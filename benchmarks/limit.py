@@ -23,11 +23,11 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.question import Question, cores
-from benchmarks.work import BF16, FP32, Asked, Phase, phases, tokens
+from benchmarks.work import FP32, Asked, Phase, phases, tokens
 from schemas.job import IMAGE_PLACEHOLDER
 from workers.model.checkpoint import read_checkpoint
 from workers.model.config import TinyGPTVConfig, VisionConfig
-from workers.model.quantization import FP8, INT4, INT8
+from workers.model.quantization import BF16, FP8, INT4, INT8
 from workers.model.quantized.format import quantize
 from workers.model.quantized.layers import Int4Linear
 from workers.model.quantized.rows import CHUNK, PackedMatrix, round_rows
@@ -72,7 +72,7 @@ def asked_of(question: Question, new_tokens: float) -> Asked:
         for text in checkpoint.generation.caption_prompt.split(IMAGE_PLACEHOLDER)
     )
     prompt = before + checkpoint.config.num_query_tokens + after
-    return Asked(prompt, before, new_tokens, min(question.batch_size, len(question.paths)))
+    return Asked(prompt, before, new_tokens, min(2 * question.batch_size, len(question.paths)))
 
 
 @torch.inference_mode()

@@ -1,9 +1,9 @@
 """TinyGPT-V as one writes it with transformers alone: the rival that everything is compared with.
 
-Nothing of workers.model computes here, apart from the stem of `pocket`: the network is put together
-from transformers' own modules, computes in bf16 with their default attention, and answers through
-`generate`. Pictures are decoded and resized, and prompts worded, as in the runner. transformers'
-`generate` computes the head at a prompt's last position alone (`logits_to_keep=1`), and so here.
+Nothing of workers.model computes here: the network is put together from transformers' own modules,
+computes in bf16 with their default attention, and answers through `generate`, which computes the
+head at a prompt's last position alone (`logits_to_keep=1`). Pictures are decoded and resized, and
+prompts worded, as in the runner.
 
 B images, T prompt positions, Q queries, D width of the language model
 """
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -28,6 +27,7 @@ from transformers import (
 )
 from transformers.models.phi.modeling_phi import PhiDecoderLayer, PhiRotaryEmbedding
 
+from benchmarks.plain_stem import PlainStem
 from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import UsageError
 from workers.images import preprocess
@@ -35,7 +35,6 @@ from workers.model.checkpoint import read_checkpoint
 from workers.model.config import LanguageConfig, QFormerConfig, TinyGPTVConfig, VisionConfig
 from workers.model.prompts import clean_answer
 from workers.model.quantization import NONE
-from workers.model.stem import EfficientNetLite0Stem
 
 
 class PlainPipeline:
@@ -75,12 +74,7 @@ class PlainPipeline:
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         """The checkpoint's own question put to a batch of images."""
         config = self._config
-        pixels = np.stack(
-            [
-                preprocess(image, config.image_size, config.image_mean, config.image_std)
-                for image in images
-            ]
-        )
+        pixels = preprocess(images, config.image_size, config.image_mean, config.image_std)
         seen = torch.from_numpy(pixels).to(self._device, self._dtype)
         embeds = self._embed_prompts(
             self.model.see(seen.contiguous(memory_format=torch.channels_last))
@@ -183,7 +177,7 @@ def _vision_model(config: VisionConfig) -> Blip2VisionModel:
     model.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.output_layer_norm_eps)
     if config.patch_embedding == "efficientnet_lite0":
         embeddings: nn.Module = model.embeddings
-        embeddings.patch_embedding = EfficientNetLite0Stem(config.hidden_size)
+        embeddings.patch_embedding = PlainStem(config.hidden_size)
     return model
 
 

@@ -25,13 +25,12 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.plain_stem import PlainStem
 from workers.model.config import LanguageConfig, QFormerConfig, TinyGPTVConfig, VisionConfig
-from workers.model.quantization import FP8, INT4, INT8, NONE
+from workers.model.quantization import BF16, FP8, INT4, INT8, NONE
 from workers.model.quantized.format import GROUP
-from workers.model.stem import EfficientNetLite0Stem
 
 FP32 = "fp32"
-BF16 = "bf16"
 WEIGHT_BYTES = {FP32: 4.0, BF16: 2.0, INT8: 1.0, INT4: 0.5 + 4 / GROUP, FP8: 1.0}
 """With the scales of a group; those of whole rows are too few to count."""
 
@@ -47,7 +46,7 @@ class Asked:
     new_tokens: float
     """N, on average."""
     batch: int
-    """B."""
+    """B: of the runner those of two batches, as one enters while another is under way."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +147,7 @@ def patch_flops(vision: VisionConfig) -> int:
     if vision.patch_embedding == "linear":
         return 2 * (tokens(vision) - 1) * 3 * vision.patch_size**2 * vision.hidden_size
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        EfficientNetLite0Stem(vision.hidden_size)(
-            torch.empty(1, 3, vision.image_size, vision.image_size)
-        )
+        PlainStem(vision.hidden_size)(torch.empty(1, 3, vision.image_size, vision.image_size))
     flops: int = counter.get_total_flops()
     return flops
 

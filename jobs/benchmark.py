@@ -86,7 +86,7 @@ def _parser() -> Parser:
         help="of this runner (default: auto)",
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=8, metavar="N", help="of this runner (default: 8)"
+        "--batch-size", type=positive, metavar="N", help="of this runner (default: as the job's)"
     )
     parser.add_argument(
         "--cpus-per-replica", type=positive, metavar="N", help="of the job (default: all cores)"
@@ -103,6 +103,7 @@ def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
     from benchmarks.question import Question, cores
     from benchmarks.report import records, tables
     from workers.model.description import describe
+    from workers.plan.cut import batch_for
 
     if given.json and (given.json.is_dir() or not given.json.absolute().parent.is_dir()):
         raise UsageError(f"--json {given.json} is a folder, or lies in one that is not there")
@@ -119,7 +120,7 @@ def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
             model=str(model.absolute()),
             device=device,
             quant=given.quant,
-            batch_size=given.batch_size,
+            batch_size=given.batch_size or batch_for(checkpoint.config.image_size, device),
             cpus_per_replica=given.cpus_per_replica or cores(),
             new_tokens=fixed_tokens(given.model),
         )

@@ -32,9 +32,9 @@ def test_no_answer_ends_early(folder: Path, tmp_path: Path) -> None:
     pictures = list(read_ahead(write_pictures(tmp_path, 4), model.config.image_size))
     prompts = [model.generation.caption_prompt] * 4
     rows = model.prefix(model.encode(pictures), prompts)
-    ids = model.generate_ids(rows.inputs_embeds, rows.attention_mask, NEW_TOKENS)
-    assert ids.shape == (4, NEW_TOKENS) and model.generation.max_new_tokens == NEW_TOKENS
-    assert not {*model.generation.eos_token_ids} & {*ids.flatten().tolist()}
+    (ids,) = model.generate_ids([rows], model.generation.max_new_tokens)
+    assert [len(row) for row in ids] == [NEW_TOKENS] * 4
+    assert not {*model.generation.eos_token_ids} & {token for row in ids for token in row}
     assert not {*MARKS} & {*"".join(model.tokenizer.batch_decode(ids))}
     assert len(PlainPipeline(folder).caption(pictures)) == 4
 

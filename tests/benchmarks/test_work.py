@@ -7,9 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainModel
-from benchmarks.work import BF16, FP32, Asked, Phase, phases
+from benchmarks.work import FP32, Asked, Phase, phases
 from workers.model.config import TinyGPTVConfig, pocket, released, tiny
-from workers.model.quantization import FP8, INT4, INT8, NONE
+from workers.model.quantization import BF16, FP8, INT4, INT8, NONE
 
 PROMPT, BEFORE, NEW_TOKENS, BATCH = 60, 5, 20, 8
 ASKED = Asked(PROMPT, BEFORE, NEW_TOKENS, BATCH)
