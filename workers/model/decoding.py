@@ -20,8 +20,8 @@ from workers.engine.cache import GRAIN
 from workers.model.language import TinyGPTVDecoderLayer
 from workers.model.quantized.language import branches
 
-LEAST_ROWS = {torch.float32: 16, torch.bfloat16: 2}
-"""From so many rows on torch's products on a CPU give a row the same bits whatever is beside it."""
+LEAST_ROWS = 2
+"""From so many rows on the products on a CPU give a row the same bits whatever is beside it."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class PhiDecoder:
 
     def _padded(self, rows: torch.Tensor) -> torch.Tensor:
         """[R, D], and rows of zeros where there are too few for the bits to be always the same."""
-        missing = LEAST_ROWS.get(rows.dtype, 0) - len(rows) if rows.device.type == "cpu" else 0
+        missing = LEAST_ROWS - len(rows) if rows.device.type == "cpu" else 0
         return functional.pad(rows, (0, 0, 0, missing)) if missing > 0 else rows
 
     def _places(self, first: int, starts: Sequence[int], steps: int, dtype: torch.dtype) -> _Places:

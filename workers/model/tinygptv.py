@@ -26,6 +26,7 @@ from workers.model.config import TinyGPTVConfig
 from workers.model.decoding import PhiDecoder
 from workers.model.language import build_language_model, compute_rotary_tables
 from workers.model.manifest import Origin
+from workers.model.onednn import use_onednn
 from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
 from workers.model.quantization import BF16, NONE
 from workers.model.quantized import quantize_layers, quantize_stream
@@ -79,6 +80,7 @@ class TinyGPTV(nn.Module):
         self.llama_proj = nn.Linear(qformer.hidden_size, config.projection_size)
         self.llama_proj2 = nn.Linear(config.projection_size, language.hidden_size)
         self.language_model = build_language_model(language)
+        use_onednn(self)
 
     # --- the checkpoint folder (workers.model.checkpoint) ---
 

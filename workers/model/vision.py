@@ -9,7 +9,6 @@ from torch import nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel, Blip2VisionConfig, Blip2VisionModel
 
 from workers.model.config import QFormerConfig, VisionConfig
-from workers.model.onednn import use_onednn
 from workers.model.stem import EfficientNetLite0Stem
 
 INITIAL_STD = 0.02
@@ -35,7 +34,6 @@ def build_vision_model(config: VisionConfig) -> Blip2VisionModel:
     if config.patch_embedding == "efficientnet_lite0":
         embeddings: nn.Module = model.embeddings
         embeddings.patch_embedding = EfficientNetLite0Stem(config.hidden_size)
-    use_onednn(model)
     return model
 
 
@@ -55,5 +53,4 @@ def build_qformer(config: QFormerConfig, vision_size: int) -> Blip2QFormerModel:
             use_qformer_text_input=False,
         )
     )
-    use_onednn(model)
     return model
