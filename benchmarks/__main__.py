@@ -6,13 +6,14 @@ The answer is JSON, a line each. What cannot be measured is one sentence on stan
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
 from benchmarks.question import Question
-from schemas.outcome import BucketsightError
+from schemas.outcome import BucketsightError, ExitCode
 from workers.threads import leave
 
 
@@ -65,13 +66,16 @@ MEASURES: dict[str, Callable[[Question], Iterable[Any]]] = {
 
 def main() -> int:
     """Measure what is asked for; returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for answer in MEASURES[sys.argv[1]](Question.from_json(sys.argv[2])):
             print(json.dumps(answer), flush=True)
     except BucketsightError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    return 0
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return ExitCode.COMPLETE
 
 
 if __name__ == "__main__":

@@ -99,16 +99,22 @@ def ask_process(name: str, question: Question) -> list[dict[str, Any]]:
         UsageError: it cannot do what is asked.
     """
     asked = question.at(time.time()).to_json()
-    process = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "benchmarks", name, asked],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    )
-    answers: list[dict[str, Any]] = [json.loads(line) for line in process.stdout.splitlines()]
+    ) as process:
+        try:
+            output, errors = process.communicate()
+        except KeyboardInterrupt:
+            process.terminate()  # and it ends what it has started itself
+            raise
+    answers: list[dict[str, Any]] = [json.loads(line) for line in output.splitlines()]
     if process.returncode > 0 or not answers:
-        said = process.stderr.strip().splitlines()
+        said = errors.strip().splitlines()
         why = said[-1] if said else f"its process ended with {process.returncode}"
         if process.returncode == ExitCode.USAGE:
             raise UsageError(why)

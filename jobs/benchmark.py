@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -37,15 +38,15 @@ FEW, MANY = 8, 256
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, compare, print; 2 with one sentence where the question cannot be answered."""
+    said = sys.argv[1:] if arguments is None else arguments
     try:
-        print(
-            _benchmark(
-                _parser().parse_args(arguments), sys.argv[1:] if arguments is None else arguments
-            )
-        )
+        print(_benchmark(_parser().parse_args(said), said))
     except BucketsightError as error:
         say(f"{PROGRAM}: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        say(f"{PROGRAM}: stopped")
+        return ExitCode.INTERRUPTED
     return ExitCode.COMPLETE
 
 
@@ -143,4 +144,6 @@ def _systems(text: str) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
+    # What it has started ends with it, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
