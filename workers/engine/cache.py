@@ -5,10 +5,36 @@ L layers, B rows, H heads, T positions, W width of a head
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 GRAIN = 16
 """Positions are attended to in multiples of this."""
+
+
+class Span:
+    """The positions that some rows read in one go; the same for all layers."""
+
+    def __init__(self, first: int, starts: Sequence[int], steps: int, device: torch.device) -> None:
+        self.rows = slice(first, first + len(starts))
+        self.batch, self.steps = len(starts), steps
+        self.start = starts[0] if len(set(starts)) == 1 else None
+        """Where all of them begin; None: not all at one place."""
+        self.until = -(-(max(starts) + steps) // GRAIN) * GRAIN
+        """They look at nothing from here on."""
+        following = torch.arange(steps, device=device)
+        self.positions = torch.tensor(starts, device=device)[:, None] + following
+        """[B, T]"""
+        self.lines = torch.arange(first, first + len(starts), device=device)[:, None]
+        """Their lines of the cache: [B, 1]."""
+
+    def mask(self, dtype: torch.dtype) -> torch.Tensor:
+        """[B or 1, 1, T, until]: 0, or minus infinity for what comes later."""
+        seen = self.positions if self.start is None else self.positions[:1]
+        later = torch.arange(self.until, device=seen.device) > seen[..., None]
+        mask = torch.zeros(later.shape, dtype=dtype, device=seen.device)
+        return mask.masked_fill_(later, -torch.inf)[:, None]
 
 
 class KVCache:
@@ -38,22 +64,19 @@ class KVCache:
         """A multiple of `GRAIN`."""
         return self.keys[0].shape[2]
 
-    def write(
-        self,
-        layer: int,
-        rows: torch.Tensor,
-        positions: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-    ) -> None:
-        """Keep [B, T, H, W] at the cache's `rows` [B, 1] and `positions` [B, T]."""
-        held = self.keys[layer]
-        held[rows, :, positions] = key.to(held.dtype)
-        self.values[layer][rows, :, positions] = value.to(held.dtype)
+    def write(self, layer: int, span: Span, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Keep [B, T, H, W]."""
+        for held, new in ((self.keys[layer], key), (self.values[layer], value)):
+            if span.start is None:
+                held[span.lines, :, span.positions] = new.to(held.dtype)
+            else:  # some ten times as fast
+                places = slice(span.start, span.start + span.steps)
+                held[span.rows, :, places] = new.transpose(1, 2)
 
-    def read(self, layer: int, rows: slice, until: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the positions before `until`: views [B, H, until, W]."""
-        return self.keys[layer][rows, :, :until], self.values[layer][rows, :, :until]
+    def read(self, layer: int, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the positions before `span.until`: views [B, H, until, W]."""
+        until = span.until
+        return self.keys[layer][span.rows, :, :until], self.values[layer][span.rows, :, :until]
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Row `target` becomes what row `source` is, as far as its first `positions`."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 from transformers import PhiForCausalLM
 
 from workers.engine import KVCache
-from workers.engine.cache import GRAIN
+from workers.engine.cache import Span
 from workers.model.language import TinyGPTVDecoderLayer
 from workers.model.quantized.language import branches
 
@@ -24,23 +24,20 @@ LEAST_ROWS = 2
 """From so many rows on the products on a CPU give a row the same bits whatever is beside it."""
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where in a cache the positions of one call lie, and what they may look at."""
+LONG = 256
+"""From so many positions on attention is fused: its scores, all at once, take too much memory."""
 
-    rows: slice
-    batch: int
-    steps: int
-    until: int
-    line: torch.Tensor
-    """[B, 1]"""
-    positions: torch.Tensor
-    """[B, T]"""
+
+@dataclass(frozen=True)
+class _Reading:
+    """What all layers share when rows read on."""
+
+    span: Span
     mask: torch.Tensor
-    """[B or 1, 1, T, until]: 0, or minus infinity for what comes later."""
+    """As `Span.mask`."""
     cosine: torch.Tensor
     sine: torch.Tensor
-    """[B, T, 1, half of the rotated dimensions]"""
+    """[B, T, 1, rotated dimensions], the sine with the signs of the rotation."""
 
 
 class PhiDecoder:
@@ -78,10 +75,10 @@ class PhiDecoder:
         self, embeds: torch.Tensor, cache: KVCache, first: int, starts: Sequence[int]
     ) -> torch.Tensor:
         batch, steps, width = embeds.shape
-        places = self._places(first, starts, steps, cache.keys[0].dtype)
+        reading = self._reading(Span(first, starts, steps, self._device), cache.keys[0].dtype)
         hidden = self._padded(embeds.reshape(-1, width))
         for index, layer in enumerate(self._model.layers):
-            hidden = self._read(layer, index, hidden, cache, places)
+            hidden = self._read(layer, index, hidden, cache, reading)
         return hidden[: batch * steps].view(batch, steps, width)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -93,27 +90,14 @@ class PhiDecoder:
         missing = LEAST_ROWS - len(rows) if rows.device.type == "cpu" else 0
         return functional.pad(rows, (0, 0, 0, missing)) if missing > 0 else rows
 
-    def _places(self, first: int, starts: Sequence[int], steps: int, dtype: torch.dtype) -> _Places:
-        device, batch = self._device, len(starts)
-        until = -(-(max(starts) + steps) // GRAIN) * GRAIN
-        following = torch.arange(steps, device=device)
-        positions = torch.tensor(starts, device=device)[:, None] + following
-        # Rows that begin at one place need their mask once.
-        seen = positions if len(set(starts)) > 1 else positions[:1]
-        later = torch.arange(until, device=device) > seen[..., None]
-        mask = torch.zeros(later.shape, dtype=dtype, device=device).masked_fill_(later, -torch.inf)
-        angles = positions[..., None].float() * self._model.rotary_emb.inv_freq
-        angles = angles[:, :, None]
-        return _Places(
-            slice(first, first + batch),
-            batch,
-            steps,
-            until,
-            torch.arange(first, first + batch, device=device)[:, None],
-            positions,
-            mask[:, None],
-            angles.cos().to(self._dtype),
-            angles.sin().to(self._dtype),
+    def _reading(self, span: Span, dtype: torch.dtype) -> _Reading:
+        angles = span.positions[..., None].float() * self._model.rotary_emb.inv_freq
+        cosine, sine = (wave.to(self._dtype)[:, :, None] for wave in (angles.cos(), angles.sin()))
+        return _Reading(
+            span,
+            span.mask(dtype),
+            torch.cat([cosine, cosine], -1),
+            torch.cat([-sine, sine], -1),
         )
 
     def _read(
@@ -122,29 +106,28 @@ class PhiDecoder:
         index: int,
         hidden: torch.Tensor,
         cache: KVCache,
-        places: _Places,
+        reading: _Reading,
     ) -> torch.Tensor:
         """One layer: [R, D] → [R, D]."""
-        attention = layer.self_attn
+        attention, span = layer.self_attn, reading.span
         (query, key, value), fed = branches(layer, layer.input_layernorm(hidden))
-        count, shape = places.batch * places.steps, (places.batch, places.steps, self._heads, -1)
-        query = _rotate(attention.q_layernorm(query[:count].view(shape)), places)
-        key = _rotate(attention.k_layernorm(key[:count].view(shape)), places)
-        cache.write(index, places.line, places.positions, key, value[:count].view(shape))
-        attended = _attend(query, *cache.read(index, places.rows, places.until), places.mask)
+        count, shape = span.batch * span.steps, (span.batch, span.steps, self._heads, -1)
+        query = _rotate(attention.q_layernorm(query[:count].view(shape)), reading)
+        key = _rotate(attention.k_layernorm(key[:count].view(shape)), reading)
+        cache.write(index, span, key, value[:count].view(shape))
+        attended = _attend(query, *cache.read(index, span), reading.mask)
         rows = hidden.new_zeros(hidden.shape)
         rows[:count] = attended.transpose(1, 2).reshape(count, -1)
         branch: torch.Tensor = layer.post_layernorm(attention.dense(rows))
         return branch.add_(fed).add_(hidden)
 
 
-def _rotate(heads: torch.Tensor, places: _Places) -> torch.Tensor:
+def _rotate(heads: torch.Tensor, reading: _Reading) -> torch.Tensor:
     """[B, T, H, W], its first dimensions turned by their positions, in place."""
-    half = places.cosine.shape[-1]
-    first, second = heads[..., :half], heads[..., half : 2 * half]
-    turned = first * places.cosine - second * places.sine
-    second.copy_(second * places.cosine + first * places.sine)
-    first.copy_(turned)
+    rotated = reading.cosine.shape[-1]
+    part = heads[..., :rotated]
+    swapped = part.roll(rotated // 2, -1)
+    part.copy_((part * reading.cosine).addcmul_(swapped, reading.sine))
     return heads
 
 
@@ -153,9 +136,14 @@ def _attend(
 ) -> torch.Tensor:
     """[B, T, H, W] at [B, H, until, W] → [B, H, T, W]."""
     query = query.transpose(1, 2).to(key.dtype)
-    if query.shape[2] > 1:
+    steps = query.shape[2]
+    if steps >= LONG:
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    # One position a row: plain products are faster, and the same bits in any batch.
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    # Plain products are faster (docs/log.md), and the same bits in any batch.
+    query = query * query.shape[-1] ** -0.5
+    if steps == 1:  # a matrix by a vector: what is transposed costs nothing
+        scores = (key @ query.transpose(-1, -2)).transpose(-1, -2)
+    else:
+        scores = query @ key.transpose(-1, -2)
     likely: torch.Tensor = scores.add_(mask).softmax(-1)
     return likely @ value

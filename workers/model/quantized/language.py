@@ -10,6 +10,7 @@ import math
 import torch
 
 from workers.model.language import TinyGPTVDecoderLayer
+from workers.model.onednn import Linear
 from workers.model.quantized.layers import Int8Linear
 from workers.model.quantized.rows import round_rows
 
@@ -27,7 +28,9 @@ def branches(
     attention, mlp = layer.self_attn, layer.mlp
     into = attention.q_proj, attention.k_proj, attention.v_proj
     if not isinstance(mlp.fc1, Int8Linear):
-        return [linear(normed) for linear in into], mlp(normed)
+        first = mlp.fc1
+        wide = first.gelu(normed) if isinstance(first, Linear) else gelu(first(normed))
+        return [linear(normed) for linear in into], mlp.fc2(wide)
     rows, scale = round_rows(normed.float())
     heads = [linear.multiply_bytes(rows, scale) for linear in into]
     fed = torch.empty_like(normed)
