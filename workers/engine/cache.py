@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-GRAIN = 16
+GRAIN = 8
 """Positions are attended to in multiples of this."""
 
 

@@ -12,10 +12,7 @@ import torch
 from workers.model.language import TinyGPTVDecoderLayer
 from workers.model.onednn import Linear
 from workers.model.quantized.layers import Int8Linear
-from workers.model.quantized.rows import round_rows
-
-CHUNK = 128
-"""Rows that go through the MLP together: what lies between its two products stays in the cache."""
+from workers.model.quantized.rows import chunks, round_rows
 
 
 def branches(
@@ -34,10 +31,10 @@ def branches(
     rows, scale = round_rows(normed.float())
     heads = [linear.multiply_bytes(rows, scale) for linear in into]
     fed = torch.empty_like(normed)
-    for piece in range(0, len(rows), CHUNK):
-        some = slice(piece, piece + CHUNK)
-        wide = mlp.fc1.multiply_bytes(rows[some], scale[some])
-        fed[some] = mlp.fc2.multiply_bytes(*round_rows(gelu(wide)))
+    # A few rows at a time: what lies between the two products stays in the cache.
+    for some, of_some, into_some in zip(chunks(rows), chunks(scale), chunks(fed), strict=True):
+        wide = mlp.fc1.multiply_bytes(some, of_some)
+        into_some.copy_(mlp.fc2.multiply_bytes(*round_rows(gelu(wide))))
     return heads, fed
 
 
