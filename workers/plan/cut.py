@@ -21,8 +21,8 @@ BATCH_IMAGES = {
     ("released", "cpu"): 8,
     ("released", "cuda"): 32,
 }
-"""Looked at together; up to twice as many are answered together. Larger batches are hardly faster on
-a CPU (docs/log.md), and at the released size each image of one takes 50 MB."""
+"""Looked at together; up to twice as many are answered together. Larger batches are hardly faster
+on a CPU (docs/log.md), and at the released size each image of one takes 50 MB."""
 
 RELEASED_IMAGE_SIZE = 224
 """Pixels a side from which on the images are those of a network of the released size."""
