@@ -1,4 +1,4 @@
-"""How far each precision is from fp32: what the eye tells the decoder, and the first token's scores.
+"""How far each precision is from fp32: what the eye tells the decoder, and the scores of a token.
 
     python benchmarks/quantization_error.py [MODEL_FOLDER] [PICTURES]
 
@@ -18,7 +18,7 @@ if __package__ in (None, ""):
 
 import torch
 
-from benchmarks.pictures import read_ahead
+from benchmarks.comparison.pictures import read_ahead
 from schemas.version import ROOT
 from workers.model import TinyGPTV
 from workers.model.decoding import PhiDecoder

@@ -97,12 +97,12 @@ def _parser() -> Parser:
 
 
 def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
-    from benchmarks.comparison import compare
-    from benchmarks.machine import describe_machine
-    from benchmarks.models import fixed_tokens, model_folder
-    from benchmarks.pictures import repeat
-    from benchmarks.question import Question, cores
-    from benchmarks.report import records, tables
+    from benchmarks.comparison.machine import describe_machine
+    from benchmarks.comparison.models import fixed_tokens, model_folder
+    from benchmarks.comparison.pictures import repeat
+    from benchmarks.comparison.question import Question, cores
+    from benchmarks.comparison.report import records, tables
+    from benchmarks.comparison.rounds import compare
     from workers.model.description import describe
     from workers.plan.cut import batch_for
 

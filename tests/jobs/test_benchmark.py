@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.comparison import ask_process
-from benchmarks.question import Question
+from benchmarks.comparison.question import Question
+from benchmarks.comparison.rounds import ask_process
 from jobs import benchmark
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_broken, write_pictures

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.batches import Tried
-from benchmarks.measurement import Measurement, free_bytes
-from benchmarks.question import Question, cores
+from benchmarks.comparison.batches import Tried
+from benchmarks.comparison.measurement import Measurement, free_bytes
+from benchmarks.comparison.question import Question, cores
 from schemas.outcome import BucketsightError, ExitCode, UsageError
 from schemas.version import ROOT
 
@@ -40,7 +40,7 @@ class Comparison:
     measured: dict[str, list[Measurement]]
     """By system, a measurement a round."""
     rates: dict[str, float]
-    """The best of all rounds (benchmarks.limit.Rates); empty where no replica was measured."""
+    """The best of all rounds (`limit.Rates`); empty where no replica was measured."""
 
 
 def compare(
@@ -100,7 +100,7 @@ def ask_process(name: str, question: Question) -> list[dict[str, Any]]:
     """
     asked = question.at(time.time()).to_json()
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", name, asked],
+        [sys.executable, "-m", "benchmarks.comparison", name, asked],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         stdout=subprocess.PIPE,

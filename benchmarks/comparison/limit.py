@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.question import Question, cores
-from benchmarks.work import FP32, Asked, Phase, phases, tokens
+from benchmarks.comparison.question import Question, cores
+from benchmarks.comparison.work import FP32, Asked, Phase, phases, tokens
 from schemas.job import IMAGE_PLACEHOLDER
 from workers.model.checkpoint import read_checkpoint
 from workers.model.config import TinyGPTVConfig, VisionConfig

@@ -10,10 +10,10 @@ from itertools import cycle, islice
 import torch
 from PIL import Image
 
-from benchmarks.measurement import free_bytes, peak_bytes
-from benchmarks.pictures import read_ahead
-from benchmarks.plain import PlainPipeline
-from benchmarks.question import Question, cores
+from benchmarks.comparison.measurement import free_bytes, peak_bytes
+from benchmarks.comparison.pictures import read_ahead
+from benchmarks.comparison.plain import PlainPipeline
+from benchmarks.comparison.question import Question, cores
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = 3.0

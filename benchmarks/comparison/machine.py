@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.question import cores
+from benchmarks.comparison.question import cores
 
 PACKAGES = ("torch", "transformers", "ray")
 CPUS = Path("/proc/cpuinfo")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.batches import Tried
-from benchmarks.comparison import SYSTEMS, ask_process, compare, in_turns
-from benchmarks.measurement import Measurement
-from benchmarks.question import Question, cores
-from benchmarks.report import records, tables
+from benchmarks.comparison.batches import Tried
+from benchmarks.comparison.measurement import Measurement
+from benchmarks.comparison.question import Question, cores
+from benchmarks.comparison.report import records, tables
+from benchmarks.comparison.rounds import SYSTEMS, ask_process, compare, in_turns
 from schemas.outcome import BucketsightError, UsageError
 from tests.checkpoints import save_tiny_checkpoint
 from tests.pictures import write_pictures
@@ -79,12 +79,12 @@ def test_the_rivals_get_what_is_best_for_them(
     question: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fastest batch, the fastest number of actors, the best rates of all rounds."""
-    monkeypatch.setattr("benchmarks.comparison.cores", lambda: 2)
-    monkeypatch.setattr("benchmarks.comparison.free_bytes", lambda: 2 * 10**6)
+    monkeypatch.setattr("benchmarks.comparison.rounds.cores", lambda: 2)
+    monkeypatch.setattr("benchmarks.comparison.rounds.free_bytes", lambda: 2 * 10**6)
     comparison = compare(question, SYSTEMS, 2, lambda line: None, Machine())
     assert comparison.question == replace(question, plain_batch=4, actors=2)
     assert comparison.rates == RATES
-    monkeypatch.setattr("benchmarks.comparison.free_bytes", lambda: 2 * 10**6 - 1)
+    monkeypatch.setattr("benchmarks.comparison.rounds.free_bytes", lambda: 2 * 10**6 - 1)
     machine = Machine()
     assert compare(question, SYSTEMS, 1, lambda line: None, machine).question.actors == 1
     assert machine.asked.count("ray-data") == 1

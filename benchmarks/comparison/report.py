@@ -10,11 +10,11 @@ from dataclasses import asdict
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.comparison import JOB, PLAIN, RAY_DATA, REPLICA, Comparison
-from benchmarks.limit import BANDWIDTH, asked_of, limits
-from benchmarks.measurement import Measurement
-from benchmarks.question import Question, cores
-from benchmarks.work import phases
+from benchmarks.comparison.limit import BANDWIDTH, asked_of, limits
+from benchmarks.comparison.measurement import Measurement
+from benchmarks.comparison.question import Question, cores
+from benchmarks.comparison.rounds import JOB, PLAIN, RAY_DATA, REPLICA, Comparison
+from benchmarks.comparison.work import phases
 
 Record = dict[str, Any]
 FIGURES = (

@@ -27,7 +27,7 @@ from transformers import (
 )
 from transformers.models.phi.modeling_phi import PhiDecoderLayer, PhiRotaryEmbedding
 
-from benchmarks.plain_stem import PlainStem
+from benchmarks.comparison.plain_stem import PlainStem
 from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import UsageError
 from workers.images import preprocess

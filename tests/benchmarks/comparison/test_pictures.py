@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.pictures import WINDOW, read_ahead, repeat
+from benchmarks.comparison.pictures import WINDOW, read_ahead, repeat
 from schemas.outcome import UsageError
 from tests.pictures import write_broken, write_pictures
 from workers.images import decode, resize

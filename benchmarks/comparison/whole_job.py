@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pyarrow.parquet as pq
 
-from benchmarks.measurement import Measurement, steady_rate, watched
-from benchmarks.question import Question
+from benchmarks.comparison.measurement import Measurement, steady_rate, watched
+from benchmarks.comparison.question import Question
 from schemas.outcome import BucketsightError
 from schemas.version import ROOT
 from workers.model.quantization import AUTO

@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own: `python -m benchmarks SYSTEM QUESTION`.
+"""One measurement, in a process of its own: `python -m benchmarks.comparison SYSTEM QUESTION`.
 
 The answer is JSON, a line each. What cannot be measured is one sentence on standard error.
 """
@@ -12,43 +12,43 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.question import Question
+from benchmarks.comparison.question import Question
 from schemas.outcome import BucketsightError, ExitCode
 from workers.threads import leave
 
 
 def _replica(question: Question) -> Iterable[Any]:
-    from benchmarks.alone import measure_replica
+    from benchmarks.comparison.alone import measure_replica
 
     return [asdict(measure_replica(question))]
 
 
 def _plain(question: Question) -> Iterable[Any]:
-    from benchmarks.alone import measure_plain
+    from benchmarks.comparison.alone import measure_plain
 
     return [asdict(measure_plain(question))]
 
 
 def _job(question: Question) -> Iterable[Any]:
-    from benchmarks.whole_job import measure_job
+    from benchmarks.comparison.whole_job import measure_job
 
     return [asdict(measure_job(question))]
 
 
 def _ray_data(question: Question) -> Iterable[Any]:
-    from benchmarks.ray_data import measure_ray_data
+    from benchmarks.comparison.ray_data import measure_ray_data
 
     return [asdict(measure_ray_data(question))]
 
 
 def _batches(question: Question) -> Iterable[Any]:
-    from benchmarks.batches import try_batches
+    from benchmarks.comparison.batches import try_batches
 
     return map(asdict, try_batches(question))
 
 
 def _limit(question: Question) -> Iterable[Any]:
-    from benchmarks.limit import measure_rates
+    from benchmarks.comparison.limit import measure_rates
 
     return [measure_rates(question)]
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.plain import PlainModel
-from benchmarks.work import FP32, Asked, Phase, phases
+from benchmarks.comparison.plain import PlainModel
+from benchmarks.comparison.work import FP32, Asked, Phase, phases
 from workers.model.config import TinyGPTVConfig, pocket, released, tiny
 from workers.model.quantization import BF16, FP8, INT4, INT8, NONE
 

@@ -16,9 +16,9 @@ from uuid import uuid4
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.measurement import Measurement, steady_rate, watched
-from benchmarks.question import Question, cores
-from benchmarks.whole_job import MARK
+from benchmarks.comparison.measurement import Measurement, steady_rate, watched
+from benchmarks.comparison.question import Question, cores
+from benchmarks.comparison.whole_job import MARK
 from jobs.ray_environment import prepare_ray
 from schemas.outcome import BucketsightError
 
@@ -32,7 +32,7 @@ class Captioner:
     def __init__(self, question: Question) -> None:
         import torch
 
-        from benchmarks.plain import PlainPipeline
+        from benchmarks.comparison.plain import PlainPipeline
 
         torch.set_num_threads(question.threads_per_actor)
         self._pipeline = PlainPipeline(question.checkpoint.folder, question.device)

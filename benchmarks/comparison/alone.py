@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.measurement import Measurement, peak_bytes
-from benchmarks.pictures import read_ahead
-from benchmarks.plain import PlainPipeline
-from benchmarks.question import Question, cores
+from benchmarks.comparison.measurement import Measurement, peak_bytes
+from benchmarks.comparison.pictures import read_ahead
+from benchmarks.comparison.plain import PlainPipeline
+from benchmarks.comparison.question import Question, cores
 from schemas.outcome import BucketsightError, Failure
 from workers import answers
 from workers.model import TinyGPTV

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.measurement import free_bytes, peak_bytes, steady_rate, watched
+from benchmarks.comparison.measurement import free_bytes, peak_bytes, steady_rate, watched
 
 MIB = 2**20
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.models import MARKS, NEW_TOKENS, fixed_tokens, model_folder, write_random
-from benchmarks.pictures import read_ahead
-from benchmarks.plain import PlainPipeline
+from benchmarks.comparison.models import MARKS, NEW_TOKENS, fixed_tokens, model_folder, write_random
+from benchmarks.comparison.pictures import read_ahead
+from benchmarks.comparison.plain import PlainPipeline
 from tests.pictures import write_pictures
 from workers.model import TinyGPTV
 from workers.model.config import TinyGPTVConfig, pocket, tiny
@@ -57,7 +57,7 @@ def test_a_released_size_is_made_once(tmp_path: Path, monkeypatch: pytest.Monkey
         folder.mkdir(parents=True)
         (folder / "manifest.json").touch()
 
-    monkeypatch.setattr("benchmarks.models.write_random", write)
+    monkeypatch.setattr("benchmarks.comparison.models.write_random", write)
     assert model_folder("released-448", tmp_path) == tmp_path / "released-448"
     assert model_folder("released-448", tmp_path) == tmp_path / "released-448"
     assert [config.image_size for config in made] == [448]

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.plain_stem import PlainStem
+from benchmarks.comparison.plain_stem import PlainStem
 from workers.model.config import LanguageConfig, QFormerConfig, TinyGPTVConfig, VisionConfig
 from workers.model.quantization import BF16, FP8, INT4, INT8, NONE
 from workers.model.quantized.format import GROUP

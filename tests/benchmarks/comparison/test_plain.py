@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.pictures import read_ahead
-from benchmarks.plain import PlainPipeline
+from benchmarks.comparison.pictures import read_ahead
+from benchmarks.comparison.plain import PlainPipeline
 from schemas.outcome import UsageError
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_pictures
