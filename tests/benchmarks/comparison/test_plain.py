@@ -15,7 +15,7 @@ from tests.pictures import write_pictures
 from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "images"
+EXAMPLES = Path(__file__).parents[3] / "examples" / "images"
 
 
 @pytest.fixture(scope="module")
