@@ -19,13 +19,13 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from benchmarks.comparison.question import Question, cores
 from benchmarks.comparison.work import FP32, Asked, Phase, phases, tokens
 from schemas.job import IMAGE_PLACEHOLDER
 from workers.model.checkpoint import read_checkpoint
 from workers.model.config import TinyGPTVConfig, VisionConfig
+from workers.model.onednn import Linear
 from workers.model.quantization import BF16, FP8, INT4, INT8
 from workers.model.quantized.format import quantize
 from workers.model.quantized.layers import Int4Linear
@@ -133,8 +133,10 @@ def _product(
             left, right.t(), scale_a=ones[0], scale_b=ones[1].t(), out_dtype=torch.bfloat16
         )
     dtype = torch.float32 if kind == FP32 else torch.bfloat16
-    given, matrix_ = values.to(device, dtype), weight.to(device, dtype)
-    return lambda: functional.linear(given, matrix_)
+    given = values.to(device, dtype)
+    linear = Linear(nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta"))
+    linear.weight = nn.Parameter(weight.to(device, dtype))
+    return lambda: linear(given)
 
 
 def _attention_rates(vision: VisionConfig, device: str) -> Iterator[float]:
