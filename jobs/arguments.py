@@ -138,8 +138,8 @@ def add_run_flags(parser: Parser) -> None:
         type=positive,
         default=60,
         metavar="S",
-        help="an image that takes longer to decode is given up; a batch, so long for each of its "
-        "images (default: 60)",
+        help="an image that takes longer to decode is given up; a replica, so long for each image "
+        "of the three batches that it may have begun (default: 60)",
     )
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.comparison.question import SYSTEMS
 from jobs.arguments import Parser, positive
 from jobs.labelling import say
 from jobs.local_device import local_device
@@ -29,10 +30,9 @@ from schemas.version import ROOT
 from workers.model.quantization import AUTO, AUTO_WIDTH, QUANTIZATIONS
 
 PROGRAM = "benchmark"
-SYSTEMS = ("replica", "plain", "job", "ray-data")
 MODELS = ROOT / "build" / "benchmark"
 """Where a model of released size is made, once."""
-FEW, MANY = 8, 256
+FEW, MANY = 32, 256
 """Pictures by default: for a model that takes seconds for one, and for a small one."""
 
 
@@ -129,7 +129,10 @@ def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
         command = shlex.join(["python", "jobs/benchmark.py", *arguments])
         record = records(comparison, describe_machine(device), command)
     if given.json:
-        given.json.write_text(json.dumps(record, indent=1) + "\n")
+        try:
+            given.json.write_text(json.dumps(record, indent=1) + "\n")
+        except OSError as error:  # what was measured is printed all the same
+            say(f"{PROGRAM}: {given.json} was not written: {error.strerror or error}")
     return tables(record)
 
 

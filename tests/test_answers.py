@@ -123,3 +123,25 @@ def test_what_fails_for_all_is_raised(images: list[Image.Image]) -> None:
 
     with pytest.raises(LookupError, match="a bug in reading"):
         list(answers(tiny_model(), QUESTION, broken(), refill=4))
+
+
+def test_a_model_that_fails_always(images: list[Image.Image]) -> None:
+    """Every picture is a failure, and a batch of none is answered with none."""
+    model = tiny_model()
+    model.encode = lambda images: 1 / 0  # type: ignore[assignment,return-value]
+    given = asked(model, images, refill=4)
+    assert all(isinstance(one, Failure) for one in given)
+
+
+def test_a_picture_that_the_engine_loses_is_no_row(images: list[Image.Image]) -> None:
+    """An answer too few is this program's fault, raised as such, and not the pictures'."""
+    model = tiny_model()
+    real = model.generate_all
+
+    def losing(*given: object, **named: object) -> Iterator[list[str]]:
+        for some in real(*given, **named):  # type: ignore[arg-type]
+            yield some[1:]
+
+    model.generate_all = losing  # type: ignore[assignment,method-assign]
+    with pytest.raises(AssertionError, match="lost a picture"):
+        asked(model, images, refill=4)

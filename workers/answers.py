@@ -16,6 +16,7 @@ from schemas.outcome import (
     ModelFailedError,
     OutOfMemoryError,
 )
+from workers.batches import UNDER_WAY
 from workers.engine import Prefix
 from workers.model import TinyGPTV
 
@@ -59,18 +60,22 @@ def answers(
             yield _prefix(model, question, images)
 
     while True:
-        try:
-            for some in model.generate_all(prefixes(), question.max_new_tokens, refill):
-                assert len(some) == len(under_way[0]), "the model lost a picture"
-                under_way.popleft()
-                yield list(some)
-            return
-        except BucketsightError:
-            raise
-        except Exception as error:  # the one boundary: a failure of the model is a row
-            if reading or not under_way:
+        given = model.generate_all(prefixes(), question.max_new_tokens, refill, UNDER_WAY)
+        failure = None
+        while failure is None:
+            try:
+                some = next(given, None)
+            except BucketsightError:
                 raise
-            failure = _failure(error)
+            except Exception as error:  # the one boundary: a failure of the model is a row
+                if reading or not under_way:
+                    raise
+                failure = _failure(error)
+            else:
+                if some is None:
+                    return
+                assert len(some) == len(under_way.popleft()), "the model lost a picture"
+                yield list(some)
         if len(under_way) == 1:
             yield _halves(model, question, under_way.popleft(), failure)
         while under_way:
@@ -87,8 +92,8 @@ def _halves(
     model: TinyGPTV, question: Question, images: Sequence[Image.Image], failure: Failure
 ) -> list[Answer]:
     """The answers to a batch on which the model has failed."""
-    if len(images) == 1:
-        return [failure]
+    if len(images) <= 1:
+        return [failure] * len(images)
     half = len(images) // 2
     return answer(model, question, images[:half]) + answer(model, question, images[half:])
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from workers.messages import Caution
 
+UNDER_WAY = 3
+"""So many batches of a shard a replica has begun and not answered, at most."""
+
 
 def batches(images: int, batch_size: int, caution: Caution | None) -> Iterator[tuple[int, ...]]:
     """Positions of a shard of `images`, each once but the condemned ones.

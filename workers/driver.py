@@ -19,6 +19,7 @@ from schemas.outcome import StoppedError, UsageError
 from schemas.run import PartRecord, Plan, Result
 from schemas.uri import LOCAL_SCHEMES, is_local
 from workers import signals
+from workers.batches import UNDER_WAY
 from workers.cluster import (
     SUBMITTED,
     Labeller,
@@ -93,7 +94,8 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
         @cache
         def chosen() -> tuple[str, JobSpec]:
             asked = options.device
-            device = device_for(asked, shared(), say) if asked == "auto" else asked
+            # A claim for a GPU that is not to be had would stay behind: nobody goes on with it.
+            device = asked if asked == "cpu" else device_for(asked, shared(), say)
             return device, request.resolve(device)
 
         this = open_run_of(jobs, lambda: chosen()[1], options.new_run)
@@ -209,8 +211,8 @@ class _Driver:
         )
 
     def _terms(self, assignment: Assignment) -> Terms:
-        # a batch is read, looked at, and its part committed before the next word is due
-        batch_seconds = self.options.item_seconds * (1 + assignment.batch_size)
+        # before the next word is due: batches are looked at beside each other, and a part committed
+        batch_seconds = self.options.item_seconds * (1 + UNDER_WAY * assignment.batch_size)
         return Terms(
             silence_seconds=assignment.news_seconds + 2 * PATIENCE.seconds + batch_seconds,
             drain_seconds=self.options.drain_seconds,

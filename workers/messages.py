@@ -52,8 +52,8 @@ class Caution:
 
 @dataclass(frozen=True, slots=True)
 class BatchBegun:
-    """The replica is about to look at these positions of the shard. An ordinary replica says so now
-    and then, a careful one always.
+    """These positions of the shard are next. A careful replica says so of each batch before it
+    touches it; an ordinary one now and then, of the one whose rows are due.
     """
 
     positions: tuple[int, ...]

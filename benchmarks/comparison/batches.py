@@ -15,7 +15,7 @@ from benchmarks.comparison.pictures import read_ahead
 from benchmarks.comparison.plain import PlainPipeline
 from benchmarks.comparison.question import Question, cores
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 SECONDS = 3.0
 """A size is asked for so long, one batch at least."""
 GAIN = 1.02

@@ -1,9 +1,10 @@
 """What is measured of a system, and by which rules.
 
 images_per_second: in steady state, reading and decoding included. Of a process alone: all pictures,
-after a first batch that warms it up and does not count. Of a job: the rows after the first batch of
-each replica, over the time from the last `labelled_at` of those first batches until the last file
-of rows is written; so without Ray's start and the model's loading, with the writing.
+after a first batch that warms it up and does not count. Of a job: the rows after the first two
+batches a replica (a second is under way when the first is answered), or the first batch an actor,
+over the time from the last `labelled_at` of those until the last file of rows is written; so
+without Ray's start and the model's loading, with the writing.
 images_per_second_in_all: all pictures, from the command to its end. Of jobs.
 seconds_to_first: from the command to the first answer, or to the first file of rows.
 seconds_to_load: the model alone, torch and transformers being imported already.

@@ -55,6 +55,6 @@ def _read(path: Path, side: int) -> Image.Image:
 def _is_whole(path: Path) -> bool:
     try:
         decode(path.read_bytes())
-    except ImageError:
+    except (ImageError, OSError):
         return False
     return True

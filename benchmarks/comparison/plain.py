@@ -65,8 +65,8 @@ class PlainPipeline:
             setattr(model.get_submodule(parent), attribute, values)
         phi = model.language_model
         phi.model.rotary_emb = PhiRotaryEmbedding(phi.config).to(device)
-        # A prompt's last positions are a slice, for which torch in bf16 copies the head's weights once
-        # a row: seconds for a batch of the released size, and nobody would let them stand.
+        # A prompt's last positions are a slice, for which torch in bf16 copies the head's weights
+        # once a row: seconds for a batch of the released size, and nobody would let them stand.
         phi.lm_head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
         vision: Any = model.vision_model
         # Convolutions take less than half the time, those of `pocket` at least.

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from workers.model.description import Description, describe
 
+REPLICA, PLAIN, JOB, RAY_DATA = "replica", "plain", "job", "ray-data"
+SYSTEMS = (REPLICA, PLAIN, JOB, RAY_DATA)
+
 
 @dataclass(frozen=True)
 class Question:

@@ -71,15 +71,22 @@ def _run(question: Question, output: str) -> None:
     ray.init(num_cpus=cores() + 1, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     on_gpu = question.device == "cuda"
-    ray.data.read_binary_files(question.images, include_paths=True).map_batches(
-        Captioner,
-        fn_constructor_args=(question,),
-        batch_size=question.plain_batch,
-        num_cpus=question.threads_per_actor,
-        num_gpus=1 if on_gpu else 0,
-        compute=ray.data.ActorPoolStrategy(size=question.actors),
-    ).write_parquet(output)
-    ray.shutdown()
+    # A block is a batch: blocks are not joined, and what is left of one is a batch too small.
+    blocks = -(-len(question.paths) // question.plain_batch)
+    try:
+        pictures = ray.data.read_binary_files(
+            question.images, include_paths=True, override_num_blocks=blocks
+        )
+        pictures.map_batches(
+            Captioner,
+            fn_constructor_args=(question,),
+            batch_size=question.plain_batch,
+            num_cpus=question.threads_per_actor,
+            num_gpus=1 if on_gpu else 0,
+            compute=ray.data.ActorPoolStrategy(size=question.actors),
+        ).write_parquet(output)
+    finally:
+        ray.shutdown()
 
 
 def _read(question: Question, output: Path, ended: float) -> tuple[float | None, float, float]:

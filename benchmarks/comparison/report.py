@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.comparison.limit import BANDWIDTH, asked_of, limits
 from benchmarks.comparison.measurement import Measurement
-from benchmarks.comparison.question import Question, cores
-from benchmarks.comparison.rounds import JOB, PLAIN, RAY_DATA, REPLICA, Comparison
+from benchmarks.comparison.question import JOB, PLAIN, RAY_DATA, REPLICA, Question, cores
+from benchmarks.comparison.rounds import Comparison
 from benchmarks.comparison.work import phases
 
 Record = dict[str, Any]

@@ -18,12 +18,10 @@ from typing import Any
 
 from benchmarks.comparison.batches import Tried
 from benchmarks.comparison.measurement import Measurement, free_bytes
-from benchmarks.comparison.question import Question, cores
+from benchmarks.comparison.question import PLAIN, RAY_DATA, REPLICA, Question, cores
 from schemas.outcome import BucketsightError, ExitCode, UsageError
 from schemas.version import ROOT
 
-REPLICA, PLAIN, JOB, RAY_DATA = "replica", "plain", "job", "ray-data"
-SYSTEMS = (REPLICA, PLAIN, JOB, RAY_DATA)
 LIMIT = "limit"
 
 Say = Callable[[str], None]

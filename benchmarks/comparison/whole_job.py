@@ -16,7 +16,6 @@ from benchmarks.comparison.measurement import Measurement, steady_rate, watched
 from benchmarks.comparison.question import Question
 from schemas.outcome import BucketsightError
 from schemas.version import ROOT
-from workers.model.quantization import AUTO
 
 MARK = "BUCKETSIGHT_BENCHMARK"
 
@@ -48,14 +47,20 @@ def measure_job(question: Question) -> Measurement:
 
 
 def _command(question: Question, output: str) -> list[str]:
-    quant = [] if question.quant == AUTO else ["--quant", question.quant]
     return [
         *(sys.executable, str(ROOT / "jobs" / "caption_bucket.py"), question.images, output),
-        *("--model", question.model, "--device", question.device, *quant),
-        *("--batch-size", str(question.batch_size)),
+        *("--model", question.model, "--device", question.device),
+        *("--quant", question.quant, "--batch-size", str(question.batch_size)),
+        # By default a few pictures are cut so fine that no batch is full.
+        *("--shard-images", str(_shard_images(question))),
         *("--replicas", str(question.replicas)),
         *("--cpus-per-replica", str(question.cpus_per_replica)),
     ]
+
+
+def _shard_images(question: Question) -> int:
+    """An eighth of the pictures, at least two batches."""
+    return max(2 * question.batch_size, len(question.paths) // 8)
 
 
 def _read(
@@ -74,7 +79,7 @@ def _read(
             f"the job labelled {len(labelled)} of {len(question.paths)} pictures"
         )
     written = [part.stat().st_mtime for part in parts]
-    warm_up = question.batch_size * question.replicas
+    warm_up = 2 * question.batch_size * question.replicas
     return (
         steady_rate(labelled, warm_up, max(written)),
         len(labelled) / (ended - began),

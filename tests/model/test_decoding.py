@@ -10,12 +10,13 @@ import torch
 
 from tests.checkpoints import tiny_model
 from workers.model import TinyGPTV
-from workers.model.decoding import PhiDecoder
+from workers.model.decoding import LONG, PhiDecoder
 from workers.model.description import checkpoint_folder
 from workers.model.quantization import BF16, INT4, INT8, NONE
 from workers.model.quantized.rows import multiplies_int8
 
-ROWS, PROMPT, STEPS = 40, 21, 3
+ROWS, PROMPT, STEPS = 40, 23, 3
+"""The steps cross a multiple of `GRAIN`: a row's company decides how far it looks at nothing."""
 
 on_x86 = pytest.mark.skipif(
     not multiplies_int8(torch.device("cpu")), reason="measured on x86 CPUs with oneDNN"
@@ -83,6 +84,19 @@ def test_the_cache_is_half_as_large_where_matrices_are_quantized() -> None:
     }
     half = torch.bfloat16
     assert dtypes == {NONE: torch.float32, BF16: half, INT8: half, INT4: half}
+
+
+@on_x86
+@torch.inference_mode()
+def test_a_long_prompt_has_bits_of_its_own(decoder: PhiDecoder) -> None:
+    """From `LONG` positions on attention is fused: still the same bits alone and among others."""
+    dtype = decoder.embed(torch.tensor([0])).dtype
+    generator = torch.Generator().manual_seed(4)
+    prompts = torch.randn(5, LONG + 4, 192, generator=generator).to(dtype)
+    together = decoder.extend(prompts, decoder.new_cache(5, LONG + 4), 0, [0] * 5)
+    for row in (0, 4):
+        alone = decoder.extend(prompts[row : row + 1], decoder.new_cache(1, LONG + 4), 0, [0])
+        assert torch.equal(alone[0], together[row])
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from PIL import Image
 from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
 
-PRECISIONS = ["none", "bf16"]
+PRECISIONS = ["none", "bf16", "int8"]
 
 
 @pytest.fixture(scope="module", params=PRECISIONS)

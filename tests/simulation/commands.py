@@ -10,6 +10,7 @@ from schemas.run import Result
 from tests.simulation.fleet import SimulatedFleet
 from tests.simulation.job import JOB
 from tests.simulation.scheduler import Killed
+from workers.batches import UNDER_WAY
 from workers.dispatch import Dispatch, Terms
 from workers.ledger import Ledger
 from workers.messages import Assignment
@@ -111,7 +112,7 @@ class Command:
         terms = Terms(
             silence_seconds=NEWS_SECONDS
             + 2 * PATIENCE.seconds
-            + ITEM_SECONDS * (1 + plan.batch_size),
+            + ITEM_SECONDS * (1 + UNDER_WAY * plan.batch_size),
             drain_seconds=DRAIN_SECONDS,
             again="the same command",
         )

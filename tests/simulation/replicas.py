@@ -230,13 +230,13 @@ class ColourModel:
         return features
 
     def generate_all(
-        self, prefixes: Iterable[list[int]], max_new_tokens: int, refill: int
+        self, prefixes: Iterable[list[int]], max_new_tokens: int, refill: int = 0, most: int = 1
     ) -> Iterator[list[str]]:
         """Looks at a batch more before it answers, as the engine does that refills its rows."""
         waiting: deque[list[int]] = deque()
         for prefix in prefixes:
             waiting.append(prefix)
-            if sum(map(len, waiting)) > refill:
+            if sum(map(len, waiting)) > refill or len(waiting) == most:
                 yield [f"image {number}" for number in waiting.popleft()]
         for prefix in waiting:
             yield [f"image {number}" for number in prefix]

@@ -78,6 +78,11 @@ class KVCache:
         until = span.until
         return self.keys[layer][span.rows, :, :until], self.values[layer][span.rows, :, :until]
 
+    def clear(self, rows: slice) -> None:
+        """Forget what these rows hold: a NaN of the last one's would reach the next."""
+        for held in (*self.keys, *self.values):
+            held[rows] = 0
+
     def move(self, source: int, target: int, positions: int) -> None:
         """Row `target` becomes what row `source` is, as far as its first `positions`."""
         for held in (*self.keys, *self.values):

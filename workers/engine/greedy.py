@@ -16,6 +16,7 @@ def generate(
     decoder: Decoder,
     prefixes: Iterable[Prefix],
     refill: int,
+    most: int,
     max_new_tokens: int,
     eos_token_ids: Collection[int],
 ) -> Iterator[list[list[int]]]:
@@ -28,6 +29,8 @@ def generate(
         decoder: the language model.
         prefixes: taken one by one, no earlier than there is room.
         refill: 0 or more; at 0 prefixes do not mix.
+        most: so many prefixes have entered and not been answered, at least 1. What comes after a
+            row that is long, or enters without rows, waits for it.
         max_new_tokens: a row has at most so many, at least 1.
         eos_token_ids: a row that emits one of these is finished, the token included; with none of
             them every row has `max_new_tokens`.
@@ -44,7 +47,7 @@ def generate(
     while more or waiting:
         if waiting and not waiting[0].unfinished:
             yield waiting.popleft().ids
-        elif more and len(table) <= refill:
+        elif more and len(table) <= refill and len(waiting) < most:
             prefix = next(coming, None)
             if prefix is None:
                 more = False

@@ -67,8 +67,10 @@ class Table:
             first = len(self) + len(entered)
             some = [(place, prefix.rows[place]) for place in places]
             start = len(prefix.head)
+            lines = slice(first, first + len(some))
+            cache.clear(lines)
             if start:
-                cache.copy(self._head_of(prefix.head), slice(first, first + len(some)))
+                cache.copy(self._head_of(prefix.head), lines)
             embeds = torch.stack([row for _, row in some])
             read = self._decoder.extend(embeds, cache, first, [start] * len(some))
             hidden.append(read[:, -1])

@@ -18,6 +18,7 @@ from transformers import PhiForCausalLM
 from workers.engine import KVCache
 from workers.engine.cache import Span
 from workers.model.language import TinyGPTVDecoderLayer
+from workers.model.quantized import Quantized
 from workers.model.quantized.language import branches
 
 LEAST_ROWS = 2
@@ -46,9 +47,8 @@ class PhiDecoder:
     def __init__(self, language_model: PhiForCausalLM) -> None:
         self._model = language_model.model
         self._head = language_model.lm_head
-        self._config = language_model.config
-        self._heads = self._config.num_attention_heads
-        self._width = self._config.hidden_size // self._heads
+        self._heads = language_model.config.num_attention_heads
+        self._width = language_model.config.hidden_size // self._heads
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -62,8 +62,8 @@ class PhiDecoder:
 
     def new_cache(self, rows: int, positions: int) -> KVCache:
         """Keys and values are 16-bit floats wherever the matrices are no longer in fp32."""
-        exact = isinstance(self._model.layers[0].self_attn.q_proj, torch.nn.Linear)
-        dtype = self._dtype if exact else torch.bfloat16
+        quantized = isinstance(self._model.layers[0].self_attn.q_proj, Quantized)
+        dtype = torch.bfloat16 if quantized else self._dtype
         layers = len(self._model.layers)
         return KVCache(layers, rows, self._heads, positions, self._width, dtype, self._device)
 

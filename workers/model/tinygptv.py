@@ -188,6 +188,7 @@ class TinyGPTV(nn.Module):
         prefixes: Iterable[Prefix],
         max_new_tokens: int,
         refill: int = 0,
+        most: int = 1,
         eos_token_ids: Collection[int] | None = None,
     ) -> Iterator[list[list[int]]]:
         """Greedy continuations of a stream of prompts, for each prefix in its turn (SPEC.md §5).
@@ -201,7 +202,9 @@ class TinyGPTV(nn.Module):
         """
         stops = self.generation.eos_token_ids if eos_token_ids is None else eos_token_ids
         fitting = (self._check_room(prefix, max_new_tokens) for prefix in prefixes)
-        return generate(PhiDecoder(self.language_model), fitting, refill, max_new_tokens, stops)
+        return generate(
+            PhiDecoder(self.language_model), fitting, refill, most, max_new_tokens, stops
+        )
 
     def token_ids(self, text: str) -> list[int]:
         """Ids of plain text, nothing added (SPEC.md §3)."""
@@ -248,19 +251,20 @@ class TinyGPTV(nn.Module):
 
         Raises as `generate_all`.
         """
-        (answers,) = self.generate_all([prefix], max_new_tokens, refill=0)
+        (answers,) = self.generate_all([prefix], max_new_tokens)
         return answers
 
     def generate_all(
-        self, prefixes: Iterable[Prefix], max_new_tokens: int, refill: int
+        self, prefixes: Iterable[Prefix], max_new_tokens: int, refill: int = 0, most: int = 1
     ) -> Iterator[list[str]]:
-        """The answers to each of a stream of prefixes; the next enters beside `refill` rows.
+        """The answers to each of a stream of prefixes, up to `most` of which are under way: the
+        next enters when no more than `refill` rows are left.
 
         Raises:
             PromptError: the longest row and the new tokens do not fit into the context.
             ValueError: `max_new_tokens` is below 1.
         """
-        for ids in self.generate_ids(prefixes, max_new_tokens, refill):
+        for ids in self.generate_ids(prefixes, max_new_tokens, refill, most):
             decoded = (self.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
             yield [clean_answer(str(text)) for text in decoded]
 
@@ -296,7 +300,9 @@ class TinyGPTV(nn.Module):
         starts = range(0, len(images), CAPTION_BATCH)
         batches = (images[start : start + CAPTION_BATCH] for start in starts)
         prefixes = (self._asked(batch, text) for batch in batches)
-        answers = self.generate_all(prefixes, self.generation.max_new_tokens, refill=CAPTION_BATCH)
+        answers = self.generate_all(
+            prefixes, self.generation.max_new_tokens, refill=CAPTION_BATCH, most=2
+        )
         return [caption for some in answers for caption in some]
 
     # --- inner steps ---

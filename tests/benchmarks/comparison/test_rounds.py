@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.comparison.batches import Tried
 from benchmarks.comparison.measurement import Measurement
-from benchmarks.comparison.question import Question, cores
+from benchmarks.comparison.question import SYSTEMS, Question, cores
 from benchmarks.comparison.report import records, tables
-from benchmarks.comparison.rounds import SYSTEMS, ask_process, compare, in_turns
+from benchmarks.comparison.rounds import ask_process, compare, in_turns
 from schemas.outcome import BucketsightError, UsageError
 from tests.checkpoints import save_tiny_checkpoint
 from tests.pictures import write_pictures

@@ -1,4 +1,4 @@
-"""The language model's products in int8 on a CPU: what goes into several is rounded once.
+"""A decoder layer's products; in int8 on a CPU what goes into several is rounded once.
 
 R rows, D width, F width of the MLP
 """
@@ -6,6 +6,7 @@ R rows, D width, F width of the MLP
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 
@@ -24,22 +25,23 @@ def branches(
     """
     attention, mlp = layer.self_attn, layer.mlp
     into = attention.q_proj, attention.k_proj, attention.v_proj
-    if not isinstance(mlp.fc1, Int8Linear):
-        first = mlp.fc1
-        wide = first.gelu(normed) if isinstance(first, Linear) else gelu(first(normed))
+    if not all(isinstance(linear, Int8Linear) for linear in (*into, mlp.fc1, mlp.fc2)):
+        widen = mlp.fc1
+        wide = widen.gelu(normed) if isinstance(widen, Linear) else gelu(widen(normed))
         return [linear(normed) for linear in into], mlp.fc2(wide)
     rows, scale = round_rows(normed.float())
-    heads = [linear.multiply_bytes(rows, scale) for linear in into]
+    heads = [cast(Int8Linear, linear).multiply_bytes(rows, scale) for linear in into]
+    first, second = cast(Int8Linear, mlp.fc1), cast(Int8Linear, mlp.fc2)
     fed = torch.empty_like(normed)
     # A few rows at a time: what lies between the two products stays in the cache.
     for some, of_some, into_some in zip(chunks(rows), chunks(scale), chunks(fed), strict=True):
-        wide = mlp.fc1.multiply_bytes(some, of_some)
-        into_some.copy_(mlp.fc2.multiply_bytes(*round_rows(gelu(wide))))
+        wide = first.multiply_bytes(some, of_some)
+        into_some.copy_(second.multiply_bytes(*round_rows(gelu(wide))))
     return heads, fed
 
 
 def gelu(values: torch.Tensor) -> torch.Tensor:
     """The GELU by a hyperbolic tangent, used up: torch's takes two and a half times as long."""
-    slope = torch.tensor(2 * math.sqrt(2 / math.pi))
-    inner = torch.addcmul(slope, values, values, value=0.044715 * float(slope))
+    slope = 2 * math.sqrt(2 / math.pi)
+    inner = torch.addcmul(values.new_full((), slope), values, values, value=0.044715 * slope)
     return values.mul_(inner.mul_(values).sigmoid_())
