@@ -37,7 +37,7 @@ CAPTION_BATCH = 16
 """Pictures that `TinyGPTV.caption` holds in memory at a time."""
 
 
-CPU_TOKENS = 4096
+CPU_TOKENS = 2100
 """Patches that go through the eye together on a CPU: more are no faster, and take memory."""
 
 
