@@ -15,7 +15,7 @@ from workers.model.description import checkpoint_folder
 from workers.model.quantization import BF16, INT4, INT8, NONE
 from workers.model.quantized.rows import multiplies_int8
 
-ROWS, PROMPT, STEPS = 40, 23, 3
+ROWS, PROMPT, STEPS = 40, 31, 3
 """The steps cross a multiple of `GRAIN`: a row's company decides how far it looks at nothing."""
 
 on_x86 = pytest.mark.skipif(

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import torch
 
-GRAIN = 8
-"""Positions are attended to in multiples of this."""
+GRAIN = 16
+"""Positions are attended to in multiples of this, a vector's length: with other numbers of them a
+softmax adds up in another order, and a row's bits would depend on how far others have read."""
 
 
 class Span:

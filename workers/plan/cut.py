@@ -18,7 +18,7 @@ SHARD_IMAGES = {
 BATCH_IMAGES = {
     ("small", "cpu"): 32,
     ("small", "cuda"): 32,
-    ("released", "cpu"): 8,
+    ("released", "cpu"): 6,
     ("released", "cuda"): 32,
 }
 """Looked at together; up to twice as many are answered together. Larger batches are hardly faster
