@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.comparison.question import Question
+from benchmarks.comparison.question import Question, cores
 from benchmarks.comparison.rounds import ask_process
 from jobs import benchmark
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
@@ -101,7 +101,8 @@ def test_systems_that_are_none(systems: str, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("system", ["job", "ray-data"])
 def test_a_job_is_measured_from_its_rows(system: str, checkpoint: str, tmp_path: Path) -> None:
     """Every picture is labelled; the first file comes before the end, some process has a peak."""
-    paths = write_pictures(tmp_path / "images", 5)
+    # More than two batches of two a replica, of which there may be one a core.
+    paths = write_pictures(tmp_path / "images", 4 * cores() + 6)
     question = Question(
         images=str(tmp_path / "images"),
         model=checkpoint,
