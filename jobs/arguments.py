@@ -111,7 +111,7 @@ def add_run_flags(parser: Parser) -> None:
         "--batch-size",
         type=positive,
         metavar="N",
-        help="images (default: 32; 6 for models of the released size on a CPU)",
+        help="images (default: 32; 6 for models of the released size on a CPU, 2 in int4)",
     )
     how.add_argument(
         "--shard-images",

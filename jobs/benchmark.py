@@ -111,7 +111,7 @@ def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
     device = local_device(given.device)
     model = model_folder(given.model, MODELS)
     checkpoint = describe(model)
-    checkpoint.quantization(given.quant, device)
+    quantization = checkpoint.quantization(given.quant, device)
     large = checkpoint.config.language.hidden_size >= AUTO_WIDTH
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
         images = Path(scratch, "images")
@@ -121,7 +121,8 @@ def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
             model=str(model.absolute()),
             device=device,
             quant=given.quant,
-            batch_size=given.batch_size or batch_for(checkpoint.config.image_size, device),
+            batch_size=given.batch_size
+            or batch_for(checkpoint.config.image_size, device, quantization),
             cpus_per_replica=given.cpus_per_replica or cores(),
             new_tokens=fixed_tokens(given.model),
         )

@@ -138,8 +138,9 @@ class _Driver:
         device = device_for(planned.device if planned else self.device(), self.shared, self.say)
         cpus, gpus = options.cpus_per_replica, self._gpus(device)
         wanted = replicas_for(options.replicas, cpus, gpus, self.shared, self.say)
-        image_size = self.run.spec.job.preprocessing.image_size
-        batch_size = options.batch_size or batch_for(image_size, device)
+        job = self.run.spec.job
+        usual = batch_for(job.preprocessing.image_size, device, job.quantization)
+        batch_size = options.batch_size or usual
         plan = planned or freeze(self.run, options.shard_images, device, batch_size)
         if plan.device != device:
             raise UsageError(

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.outcome import UsageError
 from schemas.run import Plan
-from workers.plan.cut import SMALL_SHARDS, Cut, cut_for
+from workers.plan.cut import SMALL_SHARDS, Cut, batch_for, cut_for
 
 PLAN = Plan("00000001", "attempt", (), 0, 0, SMALL_SHARDS, 0, 0, "cpu", 8)
 
@@ -73,3 +73,17 @@ def test_a_shard_holds_something(asked: int) -> None:
     """A shard of no images is refused."""
     with pytest.raises(UsageError, match="at least 1"):
         cut_for(10, asked, 128, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("image_size", "device", "quantization", "expected"),
+    [
+        (128, "cpu", "none", 32), (128, "cpu", "int4", 32), (448, "cpu", "int8", 6),
+        (224, "cpu", "int4", 2), (448, "cuda", "bf16", 32), (448, "cuda:1", "int4", 32),
+    ],
+)  # fmt: skip
+def test_batches_fit_the_memory(
+    image_size: int, device: str, quantization: str, expected: int
+) -> None:
+    """Large pictures on a CPU are looked at a few at a time, fewest in int4."""
+    assert batch_for(image_size, device, quantization) == expected

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.outcome import UsageError
+from workers.model.quantization import INT4
 
 SHARD_IMAGES = {
     ("small", "cpu"): 512,
@@ -23,6 +24,9 @@ BATCH_IMAGES = {
 }
 """Looked at together; up to twice as many are answered together. Larger batches are hardly faster
 on a CPU (docs/log.md), and at the released size each image of one takes 50 MB."""
+
+SMALLEST_BATCH = 2
+"""In int4, which is asked for on a CPU where memory is short: 3.45 GB, and 3.98 in batches of 6."""
 
 RELEASED_IMAGE_SIZE = 224
 """Pixels a side from which on the images are those of a network of the released size."""
@@ -77,9 +81,12 @@ def cut_for(total: int, asked: int | None, image_size: int, device: str) -> Cut:
     return Cut(max(1, full // SMALL_SHARDS), full)
 
 
-def batch_for(image_size: int, device: str) -> int:
+def batch_for(image_size: int, device: str, quantization: str) -> int:
     """Images that a replica looks at together, where nobody asks for another number."""
-    return BATCH_IMAGES[_kind(image_size, device)]
+    kind = _kind(image_size, device)
+    if kind == ("released", "cpu") and quantization == INT4:
+        return SMALLEST_BATCH
+    return BATCH_IMAGES[kind]
 
 
 def _kind(image_size: int, device: str) -> tuple[str, str]:
