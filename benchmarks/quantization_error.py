@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.comparison.models import NEVER
 from benchmarks.comparison.pictures import read_ahead
+from schemas.asks import Prompt, Write
 from schemas.version import ROOT
 from workers.model import TinyGPTV
 from workers.model.decoding import PhiDecoder
@@ -49,11 +50,12 @@ def seen(folder: Path, count: int, quantization: str) -> tuple[torch.Tensor, tor
     model = TinyGPTV.from_pretrained(folder, quant=quantization)
     paths = sorted(PICTURES.glob("*.png"))[:count]
     features = model.encode(list(read_ahead(paths, model.config.image_size)))
-    prefix = model.prefix(features, [model.generation.caption_prompt] * len(paths))
+    ask = Write(Prompt(model.generation.caption_prompt), max_new_tokens=1)
+    rows = torch.stack(
+        [model.read(row) for row in model.prefix(features, [[ask]] * len(paths)).rows]
+    )
     decoder = PhiDecoder(model.language_model)
-    cache = decoder.new_cache(len(paths), prefix.longest)
-    head = model.embed(torch.tensor(prefix.head, dtype=torch.long))
-    rows = torch.stack([torch.cat([head, row]) for row in prefix.rows])
+    cache = decoder.new_cache(len(paths), rows.shape[1])
     scores = decoder.logits(decoder.extend(rows, cache, 0, [0] * len(paths))[:, -1])
     return features.embeds.float(), scores
 

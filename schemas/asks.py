@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from schemas.outcome import UsageError
+
 TEXT_PLACE = "{text}"
 
 
@@ -25,6 +27,12 @@ class Write:
     separator: str = ""
     """One ASCII sign that ends a part of the answer; "": the whole answer is the one part."""
 
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UsageError(f"max_new_tokens is {self.max_new_tokens}; at least 1 is written")
+        if len(self.separator) > 1 or not self.separator.isascii():
+            raise UsageError(f"{self.separator!r} separates nothing: give one ASCII sign")
+
 
 @dataclass(frozen=True, slots=True)
 class Rank:
@@ -40,6 +48,17 @@ class Rank:
     ends: tuple[str, ...] | None = None
     """An answer counts with what may follow it, one of these; empty is whatever follows, None the
     tokens that end the checkpoint's answers."""
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for answer in self.among:
+            if not answer or answer in seen:
+                raise UsageError(f"{answer!r} is no answer to rank: empty, or there already")
+            seen.add(answer)
+        if self.top is not None and self.top < 1:
+            raise UsageError(f"the {self.top} most likely answers: at least 1")
+        if not 0 <= self.least <= 1:
+            raise UsageError(f"answers of at least the probability {self.least}: give 0 to 1")
 
 
 Ask = Write | Rank

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from schemas.asks import Ask, Reply
 from schemas.outcome import (
     BucketsightError,
     Failure,
@@ -17,27 +18,36 @@ from schemas.outcome import (
     OutOfMemoryError,
 )
 from workers.batches import UNDER_WAY
-from workers.engine import Prefix
 from workers.model import TinyGPTV
+from workers.model.tinygptv import Features
 
-Answer = str | Failure
+Answer = tuple[Reply, ...] | Failure
+"""One reply to each of a picture's asks, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What every picture is asked."""
+class Batch:
+    """Pictures that are looked at together."""
 
-    prompt: str
-    max_new_tokens: int
+    images: Sequence[Image.Image]
+    asks: Sequence[Sequence[Ask]]
+    """What each of them is asked."""
+
+    def __post_init__(self) -> None:
+        assert len(self.images) == len(self.asks), "not every picture is asked something"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, places: slice) -> Batch:
+        return Batch(self.images[places], self.asks[places])
 
 
-def answers(
-    model: TinyGPTV, question: Question, batches: Iterable[Sequence[Image.Image]], refill: int
-) -> Iterator[list[Answer]]:
+def answers(model: TinyGPTV, batches: Iterable[Batch], refill: int) -> Iterator[list[Answer]]:
     """The answers to each batch in its turn, one a picture.
 
-    Later batches are looked at while up to `refill` pictures of earlier ones still wait for the end
-    of their answers. Where the model fails, the batches under way are asked again one by one, and
+    Later batches are looked at while up to `refill` replies to earlier ones are still being
+    written. Where the model fails, the batches under way are asked again one by one, and
     one that fails by itself is halved: only the smallest that fails is a failure, whatever the
     model raised.
 
@@ -45,22 +55,22 @@ def answers(
         BucketsightError: what would fail on every picture alike.
     """
     coming = iter(batches)
-    under_way: deque[Sequence[Image.Image]] = deque()
+    under_way: deque[Batch] = deque()
     reading = False
 
-    def prefixes() -> Iterator[Prefix]:
+    def looked() -> Iterator[tuple[Features, Sequence[Sequence[Ask]]]]:
         nonlocal reading
         while True:
             reading = True
-            images = next(coming, None)
+            batch = next(coming, None)
             reading = False
-            if images is None:
+            if batch is None:
                 return
-            under_way.append(images)
-            yield _prefix(model, question, images)
+            under_way.append(batch)
+            yield model.encode(batch.images), batch.asks
 
     while True:
-        given = model.generate_all(prefixes(), question.max_new_tokens, refill, UNDER_WAY)
+        given = model.reply_all(looked(), refill, UNDER_WAY)
         failure = None
         while failure is None:
             try:
@@ -77,29 +87,23 @@ def answers(
                 assert len(some) == len(under_way.popleft()), "the model lost a picture"
                 yield list(some)
         if len(under_way) == 1:
-            yield _halves(model, question, under_way.popleft(), failure)
+            yield _halves(model, under_way.popleft(), failure)
         while under_way:
-            yield answer(model, question, under_way.popleft())
+            yield answer(model, under_way.popleft())
 
 
-def answer(model: TinyGPTV, question: Question, images: Sequence[Image.Image]) -> list[Answer]:
+def answer(model: TinyGPTV, batch: Batch) -> list[Answer]:
     """The answers to one batch."""
-    (some,) = answers(model, question, [images], refill=0)
+    (some,) = answers(model, [batch], refill=0)
     return some
 
 
-def _halves(
-    model: TinyGPTV, question: Question, images: Sequence[Image.Image], failure: Failure
-) -> list[Answer]:
+def _halves(model: TinyGPTV, batch: Batch, failure: Failure) -> list[Answer]:
     """The answers to a batch on which the model has failed."""
-    if len(images) <= 1:
-        return [failure] * len(images)
-    half = len(images) // 2
-    return answer(model, question, images[:half]) + answer(model, question, images[half:])
-
-
-def _prefix(model: TinyGPTV, question: Question, images: Sequence[Image.Image]) -> Prefix:
-    return model.prefix(model.encode(images), [question.prompt] * len(images))
+    if len(batch) <= 1:
+        return [failure] * len(batch)
+    half = len(batch) // 2
+    return answer(model, batch.part(slice(half))) + answer(model, batch.part(slice(half, None)))
 
 
 def _failure(error: Exception) -> Failure:

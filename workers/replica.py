@@ -22,6 +22,7 @@ from uuid import uuid4
 import torch
 from PIL import Image
 
+from schemas.asks import Prompt, Write, Written
 from schemas.image import ImageRef, Shard
 from schemas.outcome import (
     CheckpointError,
@@ -35,7 +36,7 @@ from schemas.outcome import (
 from schemas.run import RunNames, RunSpec
 from schemas.uri import is_local, join
 from workers.ahead import Ahead, Budget
-from workers.answers import Answer, Question, answer, answers
+from workers.answers import Answer, Batch, answer, answers
 from workers.batches import batches
 from workers.failpoints import failpoint
 from workers.images import decode, resize
@@ -73,7 +74,7 @@ class Replica:
         self._assignment = assignment
         self._job = assignment.job
         self._task = task_of(assignment.job)
-        self._question = Question(self._task.prompt, self._job.max_new_tokens)
+        self._ask = Write(Prompt(self._task.prompt), self._job.max_new_tokens)
         folder = checkpoint_folder(assignment.model)
         self._model = TinyGPTV.from_pretrained(
             folder, device=assignment.device, quant=self._job.quantization
@@ -185,17 +186,17 @@ class Replica:
         ahead = self._ahead.in_order(chain.from_iterable(images))
         looked: deque[list[Seen]] = deque()
 
-        def pictures() -> Iterator[list[Image.Image]]:
+        def pictures() -> Iterator[Batch]:
             for batch in images:
                 seen = list(islice(ahead, len(batch)))
                 assert [one.ref for one in seen] == batch, "reading lost an image of the batch"
                 for ref in batch:
                     failpoint("look", ref.item_id)
                 looked.append(seen)
-                yield [one.image for one in seen if one.image is not None]
+                yield self._batch([one.image for one in seen if one.image is not None])
 
         refill = self._assignment.batch_size
-        given = answers(self._model, self._question, pictures(), refill)
+        given = answers(self._model, pictures(), refill)
         for positions, some in zip(planned, given, strict=True):
             rows = self._rows(looked.popleft(), some, watch)
             yield dict(zip(positions, rows, strict=True))
@@ -211,9 +212,12 @@ class Replica:
                 self._labelled_once = one.ref
         watch.saw(failures)
         return [
-            row_of(one, outcome, self._task, self._assignment)
+            row_of(one, _caption(outcome), self._task, self._assignment)
             for one, outcome in zip(seen, outcomes, strict=True)
         ]
+
+    def _batch(self, images: Sequence[Image.Image]) -> Batch:
+        return Batch(images, [(self._ask,)] * len(images))
 
     def _works(self, outage: type[OutageError]) -> bool | None:
         """Whether an image that was labelled before would be again, or fails by such an `outage`;
@@ -224,7 +228,7 @@ class Replica:
         (seen,) = self._ahead.in_order([self._labelled_once])
         found: object = seen.failure
         if seen.image:
-            (found,) = answer(self._model, self._question, [seen.image])
+            (found,) = answer(self._model, self._batch([seen.image]))
         if not isinstance(found, Failure):
             return True
         found = OUTAGES.get(found.error_code)
@@ -287,6 +291,14 @@ class Replica:
             )
             del self._withheld[0]
             yield Committed(part, worn_out=bool(self._ahead.abandoned) and not self._withheld)
+
+
+def _caption(answer: Answer) -> str | Failure:
+    if isinstance(answer, Failure):
+        return answer
+    (written,) = answer
+    assert isinstance(written, Written), "something else was asked"
+    return written.text
 
 
 def _require_places(assignment: Assignment) -> None:

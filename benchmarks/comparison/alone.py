@@ -16,6 +16,7 @@ from benchmarks.comparison.measurement import Measurement, peak_bytes
 from benchmarks.comparison.pictures import read_ahead
 from benchmarks.comparison.plain import PlainPipeline
 from benchmarks.comparison.question import Question, cores
+from schemas.asks import Prompt, Write, Written
 from schemas.outcome import BucketsightError, Failure
 from workers import answers
 from workers.model import TinyGPTV
@@ -47,13 +48,16 @@ def _load_replica(question: Question) -> Loaded:
 
 def _ask(model: TinyGPTV, batch_size: int, pictures: Iterator[Image.Image]) -> Iterator[str]:
     """As a replica asks: the one place that knows how."""
-    asked = answers.Question(model.generation.caption_prompt, model.generation.max_new_tokens)
-    batches = iter(lambda: list(islice(pictures, batch_size)), [])
-    for some in answers.answers(model, asked, batches, refill=batch_size):
+    asked = Write(Prompt(model.generation.caption_prompt), model.generation.max_new_tokens)
+    taken = iter(lambda: list(islice(pictures, batch_size)), [])
+    batches = (answers.Batch(some, [(asked,)] * len(some)) for some in taken)
+    for some in answers.answers(model, batches, refill=batch_size):
         for answer in some:
             if isinstance(answer, Failure):
                 raise BucketsightError(answer.error_message)
-            yield answer
+            for reply in answer:
+                assert isinstance(reply, Written), "a caption is written"
+                yield reply.text
 
 
 def _load_plain(question: Question) -> Loaded:

@@ -10,7 +10,8 @@ import torch
 
 from tests.checkpoints import tiny_model
 from workers.model import TinyGPTV
-from workers.model.decoding import LONG, PhiDecoder
+from workers.model.attention import LONG
+from workers.model.decoding import PhiDecoder
 from workers.model.description import checkpoint_folder
 from workers.model.quantization import BF16, INT4, INT8, NONE
 from workers.model.quantized.rows import multiplies_int8

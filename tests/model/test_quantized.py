@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from schemas.asks import Prompt, Write
 from schemas.outcome import CheckpointError, UsageError
 from tests.checkpoints import tiny_model
 from workers.model import TinyGPTV
@@ -80,8 +81,9 @@ def seen(model: TinyGPTV) -> tuple[torch.Tensor, torch.Tensor]:
 
     images = [Image.open(path).convert("RGB") for path in sorted(EXAMPLES.glob("*.png"))[:3]]
     features = model.encode(images)
-    prefix = model.prefix(features, ["<ImageHere> what is this?"] * len(images))
-    embeds = torch.stack(prefix.rows)
+    ask = Write(Prompt("<ImageHere> what is this?"), max_new_tokens=1)
+    rows = model.prefix(features, [[ask]] * len(images)).rows
+    embeds = torch.stack([model.read(row) for row in rows])
     return features.embeds, model.logits(embeds, torch.ones(embeds.shape[:2], dtype=torch.long))
 
 

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from schemas.asks import Prompt, Write
 from schemas.outcome import PromptError
 from tests.checkpoints import tiny_model
 from workers.model import TinyGPTV
 from workers.model.tinygptv import CAPTION_BATCH, Features
 
-PROMPT = "<ImageHere> what is this?"
+PROMPT = Prompt("<ImageHere> what is this?")
+ASK = Write(PROMPT, max_new_tokens=9)
 
 
 @pytest.fixture(scope="module")
@@ -88,57 +90,35 @@ def test_one_picture_is_no_list(one: object, model: TinyGPTV) -> None:
 
 
 def test_nothing_in_nothing_out(model: TinyGPTV) -> None:
-    """No pictures give no features, no rows, no answers and no scores."""
+    """No pictures give no features and no replies; a picture that is asked nothing, none."""
     features = model.encode([])
     assert len(features) == 0
-    prefix = model.prefix(features, [])
-    assert model.generate(prefix, 5) == []
-    assert model.score(prefix, ["a", ""]).shape == (0, 2)
+    assert list(model.reply_all([(features, [])])) == [[]]
+    assert list(model.reply_all([])) == []
+    assert list(model.reply_all([(model.encode([picture()]), [()])])) == [[()]]
     assert model.caption([]) == []
-    assert list(model.generate_ids([], max_new_tokens=3)) == []
 
 
-def test_scores_of_nothing(model: TinyGPTV) -> None:
-    """An empty continuation is certain, no continuations are no columns."""
-    prefix = model.prefix(model.encode([picture()] * 2), [PROMPT] * 2)
-    assert model.score(prefix, []).shape == (2, 0)
-    scores = model.score(prefix, ["", "a"])
-    assert scores[:, 0].tolist() == [0, 0]
-    assert (scores[:, 1] < 0).all()
-
-
-def test_as_many_prompts_as_pictures(model: TinyGPTV) -> None:
-    """A prompt too few is an error, not a picture forgotten."""
-    with pytest.raises(ValueError, match="longer"):
-        model.prefix(model.encode([picture()] * 2), [PROMPT])
-
-
-def test_how_many_tokens(model: TinyGPTV) -> None:
-    """At least one token is generated; without an end token, as many as asked for."""
-    prefix = model.prefix(model.encode([picture()]), [PROMPT])
-
-    def ids(max_new_tokens: int, eos_token_ids: Sequence[int]) -> list[int]:
-        ((row,),) = model.generate_ids([prefix], max_new_tokens, eos_token_ids=eos_token_ids)
-        return row
-
-    with pytest.raises(ValueError, match="at least 1"):
-        ids(0, [])
-    assert len(ids(9, [])) == 9
-    first = ids(1, [])
-    assert ids(9, first) == first
+def test_as_many_asks_as_pictures(model: TinyGPTV) -> None:
+    """A list of asks too few is an error, not a picture forgotten."""
+    with pytest.raises(ValueError, match="shorter"):
+        model.prefix(model.encode([picture()] * 2), [[ASK]])
 
 
 def test_the_context_ends(model: TinyGPTV) -> None:
-    """A prompt, or a prompt with what follows it, past the context is refused; up to it, not."""
+    """A prompt with what follows it past the context is refused; up to it, not."""
     context = model.config.language.max_position_embeddings
     features = model.encode([picture()])
+
+    def reply(template: str, new_tokens: int) -> object:
+        ((written,),) = model.reply_all([(features, [[Write(Prompt(template), new_tokens)]])])
+        return written
+
     with pytest.raises(PromptError, match=f"do not fit into the model's {context}"):
-        model.prefix(features, [PROMPT + "?!" * context])
-    prefix = model.prefix(features, [PROMPT + "7" * (context // 2)])
-    room = context - prefix.longest
-    ends = range(model.config.language.vocab_size)
-    list(model.generate_ids([prefix], max_new_tokens=room, eos_token_ids=ends))
+        reply(PROMPT.template + "?!" * context, 1)
+    long = PROMPT.template + "7" * (context // 2)
+    ((row,),) = [model.prefix(features, [[Write(Prompt(long), 1)]]).rows]
+    room = context - len(row)
+    assert reply(long, room)
     with pytest.raises(PromptError, match=f"and {room + 1} more"):
-        list(model.generate_ids([prefix], max_new_tokens=room + 1, eos_token_ids=ends))
-    with pytest.raises(PromptError, match="do not fit"):
-        model.score(prefix, ["a", "7" * context])
+        reply(long, room + 1)

@@ -1,12 +1,14 @@
 """Image and prompt in, the authors' logits, tokens and answers out."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
 
+from schemas.asks import Prompt, Rank, Write
 from tests.golden import ACTIVATION, LOGIT, Golden, State, distance
-from workers.engine import Prefix
+from workers.engine import Best, Greedy, Prefix, Ranking, Row, Stem, Tokens, build_trie, replies
 from workers.model import TinyGPTV
 from workers.model.decoding import PhiDecoder
 from workers.model.prompts import clean_answer
@@ -32,20 +34,29 @@ def batch(
 ) -> Batch:
     """The first prompt with its image alone, then all three, of different lengths."""
     count = 1 if request.param == "gen1" else 3
-    prefix = model.prefix(Features(images[:count]), golden.facts["prompts"][:count])
-    return request.param, prefix
+    asks = [[Write(Prompt(text), 1)] for text in golden.facts["prompts"][:count]]
+    return request.param, model.prefix(Features(images[:count]), asks)
 
 
 def padded(model: TinyGPTV, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings [B, T, D] and mask [B, T] as the authors make them: zeros on the left."""
-    head = model.embed(torch.tensor(prefix.head, dtype=torch.long))
-    rows = [torch.cat([head, row]) for row in prefix.rows]
-    embeds = torch.zeros(len(rows), prefix.longest, head.shape[-1])
+    rows = [model.read(row) for row in prefix.rows]
+    embeds = torch.zeros(len(rows), max(map(len, rows)), rows[0].shape[-1])
     mask = torch.zeros(embeds.shape[:2], dtype=torch.long)
     for index, row in enumerate(rows):
         embeds[index, -len(row) :] = row
         mask[index, -len(row) :] = 1
     return embeds, mask
+
+
+def greedy(
+    model: TinyGPTV, prefix: Prefix, max_new_tokens: int, stops: list[int]
+) -> list[list[int]]:
+    """The token ids of each row's answer."""
+    want = Greedy(max_new_tokens, frozenset(stops))
+    asked = Prefix(tuple(dataclasses.replace(row, want=want) for row in prefix.rows))
+    (found,) = replies(PhiDecoder(model.language_model), [asked], refill=0, most=1)
+    return [list(one.ids) for one in found if isinstance(one, Tokens)]
 
 
 def filled_up(answers: list[list[int]], filler: int) -> torch.Tensor:
@@ -85,11 +96,8 @@ def test_the_engine_gives_these_logits(batch: Batch, model: TinyGPTV, expected: 
 def test_greedy_ids(batch: Batch, golden: Golden, model: TinyGPTV, expected: State) -> None:
     """Twenty greedy tokens are the authors', alone and in a batch of different lengths."""
     name, rows = batch
-    (answers,) = model.generate_ids(
-        [rows],
-        max_new_tokens=golden.facts["gen"]["max_new_tokens"],
-        eos_token_ids=[golden.facts["gen"]["eos_token_id"]],
-    )
+    facts = golden.facts["gen"]
+    answers = greedy(model, rows, facts["max_new_tokens"], [facts["eos_token_id"]])
     ids = filled_up(answers, golden.facts["gen"]["eos_token_id"])
     # Column 0 of the reference is a placeholder that it never embeds (SPEC.md §5).
     assert torch.equal(ids, expected[f"out.{name}.sequences"][:, 1:])
@@ -103,9 +111,7 @@ def test_early_stop(batch: Batch, golden: Golden, model: TinyGPTV, expected: Sta
     _, rows = batch
     end = golden.facts["gen"]["eos_variant_eos_token_id"]
     stops = end if isinstance(end, list) else [end]
-    (answers,) = model.generate_ids(
-        [rows], max_new_tokens=golden.facts["gen"]["max_new_tokens"], eos_token_ids=stops
-    )
+    answers = greedy(model, rows, golden.facts["gen"]["max_new_tokens"], stops)
     assert torch.equal(filled_up(answers, stops[0]), expected["out.gen3_eos.sequences"][:, 1:])
 
 
@@ -113,13 +119,15 @@ def test_score_ranks_as_the_authors_loss(golden: Golden, model: TinyGPTV, expect
     """Log-probabilities of answers give the losses that the authors rank by (SPEC.md §6)."""
     facts = golden.facts["loss"]
     image = model.encode_images(expected["in.images"][:1])[0]
-    asked = model.prefix(Features(image[None]), facts["instructions"][:1])
-    prefix = Prefix((facts["bos_token_id"], *asked.head), asked.rows)
-    answers = [texts[0] + facts["end_sym"] for texts in facts["multi_select_candidates"]]
+    before, after = facts["instructions"][0].split("<ImageHere>")
+    stem = Stem((facts["bos_token_id"], *model.token_ids(before)), image)
     count = facts["multi_select_num_cand"][0]
-    scores = model.score(prefix, answers[:count])[0]
-    lengths = [len(model.token_ids(answer)) for answer in answers[:count]]
-    losses = [-score / length for score, length in zip(scores, lengths, strict=True)]
+    texts = [texts[0] + facts["end_sym"] for texts in facts["multi_select_candidates"][:count]]
+    answers = [model.token_ids(text) for text in texts]
+    row = Row(stem, tuple(model.token_ids(after)), Best(build_trie(answers)))
+    ((found,),) = replies(PhiDecoder(model.language_model), [Prefix((row,))], refill=0, most=1)
+    assert isinstance(found, Ranking)
+    losses = [-score / len(answers[place]) for place, score in sorted(found.scores)]
     wanted = expected["out.multi_select.losses"][:count].tolist()
     assert losses == pytest.approx(wanted, abs=LOSS)
 
@@ -127,14 +135,14 @@ def test_score_ranks_as_the_authors_loss(golden: Golden, model: TinyGPTV, expect
 def test_a_score_among_others_is_the_single_one(
     golden: Golden, model: TinyGPTV, images: torch.Tensor
 ) -> None:
-    """A row among others gives a continuation the log-probability that it gives alone."""
-    prompts, texts = golden.facts["prompts"], ["yes", "no, it is a cat", ""]
-    together = model.score(model.prefix(Features(images), prompts), texts)
-    assert together.shape == (3, 3)
-    assert not together[:, 2].any()
+    """A row among others gives a continuation the log-probability that it gives alone, exactly."""
+    texts = ("yes", "no, it is a cat", "no")
+    asks = [[Rank(Prompt(text), texts, ends=())] for text in golden.facts["prompts"]]
+    (together,) = model.reply_all([(Features(images), asks)])
+    assert [len(reply.scores) for (reply,) in together] == [3, 3, 3]
     for row in range(3):
-        single = model.prefix(Features(images[row : row + 1]), prompts[row : row + 1])
-        assert together[row] == pytest.approx(model.score(single, texts)[0], abs=LOSS)
+        (alone,) = model.reply_all([(Features(images[row : row + 1]), asks[row : row + 1])])
+        assert together[row : row + 1] == alone
 
 
 def test_half_precision_says_something(golden: Golden, checkpoint: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from PIL import Image
 
+from schemas.asks import Written
 from schemas.image import Shard
 from schemas.outcome import BucketsightError
 from tests.simulation.job import MODEL_DIGEST
@@ -226,20 +227,20 @@ class ColourModel:
         task.owner.labels(numbers)
         return numbers
 
-    def prefix(self, features: list[int], prompts: list[str]) -> list[int]:
-        return features
-
-    def generate_all(
-        self, prefixes: Iterable[list[int]], max_new_tokens: int, refill: int = 0, most: int = 1
-    ) -> Iterator[list[str]]:
+    def reply_all(
+        self, batches: Iterable[tuple[list[int], object]], refill: int = 0, most: int = 1
+    ) -> Iterator[list[tuple[Written, ...]]]:
         """Looks at a batch more before it answers, as the engine does that refills its rows."""
         waiting: deque[list[int]] = deque()
-        for prefix in prefixes:
-            waiting.append(prefix)
+        for numbers, _ in batches:
+            waiting.append(numbers)
             if sum(map(len, waiting)) > refill or len(waiting) == most:
-                yield [f"image {number}" for number in waiting.popleft()]
-        for prefix in waiting:
-            yield [f"image {number}" for number in prefix]
+                yield self._captions(waiting.popleft())
+        for numbers in waiting:
+            yield self._captions(numbers)
+
+    def _captions(self, numbers: list[int]) -> list[tuple[Written, ...]]:
+        return [(Written(f"image {number}", (), whole=True),) for number in numbers]
 
 
 WORLDS: list[Any] = []

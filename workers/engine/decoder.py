@@ -1,6 +1,6 @@
-"""What the engine asks of a language model, and what it reads before it answers.
+"""What the engine asks of a language model, what it reads before it answers, and what it answers.
 
-B rows, T positions, D width, V vocabulary
+B rows, T positions, R nodes, D width, V vocabulary
 """
 
 from __future__ import annotations
@@ -11,25 +11,84 @@ from typing import Protocol
 
 import torch
 
-from workers.engine.cache import KVCache
+from workers.engine.cache import Branches, KVCache
+from workers.engine.trie import Trie
+
+
+@dataclass(frozen=True, eq=False)
+class Stem:
+    """What rows begin with that are about one image: read once for all that hold this object."""
+
+    head: tuple[int, ...]
+    """Token ids before the image; read once for all stems that begin with the same."""
+    embeds: torch.Tensor
+    """The image: [T, D], T at least 1."""
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.embeds)
 
 
 @dataclass(frozen=True)
-class Prefix:
-    """Some rows that are asked together, cut where they begin to differ."""
+class Greedy:
+    """Go on with the most likely token, again and again."""
 
-    head: tuple[int, ...]
-    """Token ids that every row starts with; looked at once for all rows, and all prefixes alike."""
-    rows: tuple[torch.Tensor, ...]
-    """What follows in each: [T, D], T at least 1 and not the same for all."""
+    max_new_tokens: int
+    """At least 1."""
+    stops: frozenset[int]
+    """A row that emits one of these is finished, the token included; with none of them it has
+    `max_new_tokens`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """The most likely of given continuations."""
+
+    trie: Trie
+    top: int | None = None
+    """Only so many, at least 1; None is all."""
+    least: float = 0.0
+    """Only those of at least this probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One prompt, and what is wanted after it."""
+
+    stem: Stem
+    tail: tuple[int, ...]
+    """Token ids after the image."""
+    want: Greedy | Best
+
+    def __len__(self) -> int:
+        return len(self.stem) + len(self.tail)
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """Rows that are asked together."""
+
+    rows: tuple[Row, ...]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def longest(self) -> int:
-        """Positions of the longest row, its head included; 0 where there is no row."""
-        return max((len(self.head) + len(row) for row in self.rows), default=0)
+
+@dataclass(frozen=True)
+class Tokens:
+    """The answer to `Greedy`."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Natural, of each token after all before it."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answer to `Best`."""
+
+    scores: tuple[tuple[int, float], ...]
+    """(place among the continuations, natural log-probability), the most likely first, equals in
+    their order."""
 
 
 class Decoder(Protocol):
@@ -52,6 +111,13 @@ class Decoder(Protocol):
         """
         ...
 
+    def branch(self, embeds: torch.Tensor, cache: KVCache, branches: Branches) -> torch.Tensor:
+        """Let rows go on in several ways at once: nodes [R, D] → what the last layer makes of them.
+
+        A node's bits depend on its row's prompt and the nodes on its path, and on nothing else.
+        """
+        ...
+
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What `extend` gave of some positions [B, D] → scores of what follows, fp32 [B, V]."""
+        """What was made of some positions [B, D] → scores of what follows, fp32 [B, V]."""
         ...

@@ -3,20 +3,21 @@
 transformers' own forward of the same modules is what training differentiates and what the tests
 compare this with. On a CPU a row's bits do not depend on the rows beside it (docs/precision.md).
 
-B rows, T positions, R = B · T, D width, H heads, W width of a head, V vocabulary
+B rows, T positions, R rows or positions or nodes, D width, H heads, W width of a head, V vocabulary
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional
 from transformers import PhiForCausalLM
 
 from workers.engine import KVCache
-from workers.engine.cache import Span
+from workers.engine.cache import Branches, Span
+from workers.model.attention import BranchAttention, SpanAttention
 from workers.model.language import TinyGPTVDecoderLayer
 from workers.model.quantized import Quantized
 from workers.model.quantized.language import branches
@@ -24,21 +25,18 @@ from workers.model.quantized.language import branches
 LEAST_ROWS = 2
 """From so many rows on the products on a CPU give a row the same bits whatever is beside it."""
 
+Waves = tuple[torch.Tensor, torch.Tensor]
+"""Cosine and sine of positions, [R, 1, rotated dimensions], the sine with the rotation's signs."""
 
-LONG = 256
-"""From so many positions on attention is fused: its scores, all at once, take too much memory."""
 
+class _Attention(Protocol):
+    """What the layers' queries see."""
 
-@dataclass(frozen=True)
-class _Reading:
-    """What all layers share when rows read on."""
-
-    span: Span
-    mask: torch.Tensor
-    """As `Span.mask`."""
-    cosine: torch.Tensor
-    sine: torch.Tensor
-    """[B, T, 1, rotated dimensions], the sine with the signs of the rotation."""
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Keep keys and values, [R, H, W] like the queries → [R, H · W]."""
+        ...
 
 
 class PhiDecoder:
@@ -74,12 +72,13 @@ class PhiDecoder:
     def extend(
         self, embeds: torch.Tensor, cache: KVCache, first: int, starts: Sequence[int]
     ) -> torch.Tensor:
-        batch, steps, width = embeds.shape
-        reading = self._reading(Span(first, starts, steps, self._device), cache.keys[0].dtype)
-        hidden = self._padded(embeds.reshape(-1, width))
-        for index, layer in enumerate(self._model.layers):
-            hidden = self._read(layer, index, hidden, cache, reading)
-        return hidden[: batch * steps].view(batch, steps, width)
+        span = Span(first, starts, embeds.shape[1], self._device)
+        rows = embeds.reshape(-1, embeds.shape[-1])
+        attention = SpanAttention(cache, span)
+        return self._through(rows, span.positions.flatten(), attention).view(embeds.shape)
+
+    def branch(self, embeds: torch.Tensor, cache: KVCache, branches: Branches) -> torch.Tensor:
+        return self._through(embeds, branches.positions, BranchAttention(cache, branches))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self._head(self._model.final_layernorm(self._padded(hidden)))
@@ -90,60 +89,43 @@ class PhiDecoder:
         missing = LEAST_ROWS - len(rows) if rows.device.type == "cpu" else 0
         return functional.pad(rows, (0, 0, 0, missing)) if missing > 0 else rows
 
-    def _reading(self, span: Span, dtype: torch.dtype) -> _Reading:
-        angles = span.positions[..., None].float() * self._model.rotary_emb.inv_freq
-        cosine, sine = (wave.to(self._dtype)[:, :, None] for wave in (angles.cos(), angles.sin()))
-        return _Reading(
-            span,
-            span.mask(dtype),
-            torch.cat([cosine, cosine], -1),
-            torch.cat([-sine, sine], -1),
-        )
+    def _through(
+        self, rows: torch.Tensor, positions: torch.Tensor, attention: _Attention
+    ) -> torch.Tensor:
+        """All layers: [R, D] at [R] → [R, D]."""
+        angles = positions[:, None].float() * self._model.rotary_emb.inv_freq
+        cosine, sine = (wave.to(self._dtype)[:, None] for wave in (angles.cos(), angles.sin()))
+        waves = torch.cat([cosine, cosine], -1), torch.cat([-sine, sine], -1)
+        hidden = self._padded(rows)
+        for index, layer in enumerate(self._model.layers):
+            hidden = self._read(layer, index, hidden, waves, attention)
+        return hidden[: len(rows)]
 
     def _read(
         self,
         layer: TinyGPTVDecoderLayer,
         index: int,
         hidden: torch.Tensor,
-        cache: KVCache,
-        reading: _Reading,
+        waves: Waves,
+        attention: _Attention,
     ) -> torch.Tensor:
         """One layer: [R, D] → [R, D]."""
-        attention, span = layer.self_attn, reading.span
+        own = layer.self_attn
         (query, key, value), fed = branches(layer, layer.input_layernorm(hidden))
-        count, shape = span.batch * span.steps, (span.batch, span.steps, self._heads, -1)
-        query = _rotate(attention.q_layernorm(query[:count].view(shape)), reading)
-        key = _rotate(attention.k_layernorm(key[:count].view(shape)), reading)
-        cache.write(index, span, key, value[:count].view(shape))
-        attended = _attend(query, *cache.read(index, span), reading.mask)
+        count = len(waves[0])
+        shape = (count, self._heads, self._width)
+        query = _rotate(own.q_layernorm(query[:count].view(shape)), waves)
+        key = _rotate(own.k_layernorm(key[:count].view(shape)), waves)
         rows = hidden.new_zeros(hidden.shape)
-        rows[:count] = attended.transpose(1, 2).reshape(count, -1)
-        branch: torch.Tensor = layer.post_layernorm(attention.dense(rows))
+        rows[:count] = attention.attend(index, query, key, value[:count].view(shape))
+        branch: torch.Tensor = layer.post_layernorm(own.dense(rows))
         return branch.add_(fed).add_(hidden)
 
 
-def _rotate(heads: torch.Tensor, reading: _Reading) -> torch.Tensor:
-    """[B, T, H, W], its first dimensions turned by their positions, in place."""
-    rotated = reading.cosine.shape[-1]
-    part = heads[..., :rotated]
-    swapped = part.roll(rotated // 2, -1)
-    part.copy_((part * reading.cosine).addcmul_(swapped, reading.sine))
+def _rotate(heads: torch.Tensor, waves: Waves) -> torch.Tensor:
+    """[R, H, W], its first dimensions turned by their positions, in place."""
+    cosine, sine = waves
+    part = heads[..., : cosine.shape[-1]]
+    swapped = part.roll(cosine.shape[-1] // 2, -1)
+    part.copy_((part * cosine).addcmul_(swapped, sine))
     return heads
-
-
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
-) -> torch.Tensor:
-    """[B, T, H, W] at [B, H, until, W] → [B, H, T, W]."""
-    query = query.transpose(1, 2).to(key.dtype)
-    steps = query.shape[2]
-    if steps >= LONG:
-        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    # Plain products are faster (docs/log.md), and the same bits in any batch.
-    query = query * query.shape[-1] ** -0.5
-    if steps == 1:  # a matrix by a vector: what is transposed costs nothing
-        scores = (key @ query.transpose(-1, -2)).transpose(-1, -2)
-    else:
-        scores = query @ key.transpose(-1, -2)
-    likely: torch.Tensor = scores.add_(mask).softmax(-1)
-    return likely @ value

@@ -22,6 +22,8 @@ INSTRUCTION_TEMPLATE = "<s>[INST] <Img><ImageHere></Img> {question} [/INST]"
 
 END_OF_ANSWER = "###"
 """What every trained answer ends with, and the authors' Chat stops at."""
+END_MARKS = (END_OF_ANSWER, "</s>")
+"""Whatever follows one of these is no longer the answer."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +59,7 @@ def resolve_prompt(text: str, template: str) -> str:
 
 def clean_answer(text: str) -> str:
     """What the model answered, without the marks of turns around it (SPEC.md §5)."""
-    answer = text.split(END_OF_ANSWER)[0].split("</s>")[0].replace("<s>", "")
+    for mark in END_MARKS:
+        text = text.split(mark)[0]
+    answer = text.replace("<s>", "")
     return answer.split("[/INST]")[-1].split("Assistant:")[-1].strip()

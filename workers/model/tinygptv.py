@@ -6,7 +6,8 @@ D width of the language model, T positions, V vocabulary
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,9 +18,9 @@ from PIL import Image
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from schemas.job import IMAGE_PLACEHOLDER
-from schemas.outcome import PromptError, UsageError
-from workers.engine import Prefix, generate, score
+from schemas.asks import Ask, Prompt, Reply, Write, Written
+from schemas.outcome import UsageError
+from workers.engine import Prefix, Row, Stem, replies
 from workers.images import decode, preprocess, to_rgb
 from workers.model.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from workers.model.config import TinyGPTVConfig
@@ -27,11 +28,12 @@ from workers.model.decoding import PhiDecoder
 from workers.model.language import build_language_model, compute_rotary_tables
 from workers.model.manifest import Origin
 from workers.model.onednn import use_onednn
-from workers.model.prompts import GenerationSettings, clean_answer, resolve_prompt
+from workers.model.prompts import GenerationSettings, resolve_prompt
 from workers.model.quantization import BF16, NONE
 from workers.model.quantized import quantize_layers, quantize_stream
 from workers.model.shards import blocks_of
 from workers.model.vision import build_qformer, build_vision_model
+from workers.model.wording import Wording, plain_ids
 
 CAPTION_BATCH = 16
 """Pictures that `TinyGPTV.caption` holds in memory at a time."""
@@ -85,6 +87,9 @@ class TinyGPTV(nn.Module):
         self.llama_proj2 = nn.Linear(config.projection_size, language.hidden_size)
         self.language_model = build_language_model(language)
         use_onednn(self)
+        self._wording = Wording(
+            tokenizer, generation.eos_token_ids, config.language.max_position_embeddings
+        )
 
     # --- the checkpoint folder (workers.model.checkpoint) ---
 
@@ -183,35 +188,12 @@ class TinyGPTV(nn.Module):
         ).logits
         return output.float()
 
-    def generate_ids(
-        self,
-        prefixes: Iterable[Prefix],
-        max_new_tokens: int,
-        refill: int = 0,
-        most: int = 1,
-        eos_token_ids: Collection[int] | None = None,
-    ) -> Iterator[list[list[int]]]:
-        """Greedy continuations of a stream of prompts, for each prefix in its turn (SPEC.md §5).
-
-        See `workers.engine.generate`. A row ends at one of `eos_token_ids`, the checkpoint's own
-        where none are given; with an empty collection no row finishes early.
-
-        Raises:
-            PromptError: the longest row and the new tokens do not fit into the context.
-            ValueError: `max_new_tokens` is below 1.
-        """
-        stops = self.generation.eos_token_ids if eos_token_ids is None else eos_token_ids
-        fitting = (self._check_room(prefix, max_new_tokens) for prefix in prefixes)
-        return generate(
-            PhiDecoder(self.language_model), fitting, refill, most, max_new_tokens, stops
-        )
-
     def token_ids(self, text: str) -> list[int]:
-        """Ids of plain text, nothing added (SPEC.md §3)."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        """Ids of plain text, nothing added (SPEC.md §3); no text is a special token."""
+        (ids,) = plain_ids(self.tokenizer, [text])
         return ids
 
-    # --- the runner's four verbs ---
+    # --- the runner's verbs ---
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Features:
@@ -229,57 +211,64 @@ class TinyGPTV(nn.Module):
             some = len(images)
         return Features(torch.cat([self.encode_images(piece) for piece in pixels.split(some)]))
 
-    @torch.inference_mode()
-    def prefix(self, features: Features, prompts: Sequence[str]) -> Prefix:
-        """One prompt an image, each with one `<ImageHere>` (SPEC.md §4).
+    def prefix(self, features: Features, asks: Sequence[Sequence[Ask]]) -> Prefix:
+        """What the engine is to read and to do: a row for each ask of each image, in their order.
 
         Raises:
-            PromptError: a prompt without exactly one image place, or longer than the context.
-            ValueError: not as many prompts as images.
+            PromptError: a prompt without exactly one image place, or longer than the context even
+                without its text.
+            ValueError: not as many lists of asks as images.
         """
-        cut = [self._cut(prompt) for prompt in prompts]
-        heads = {before for before, _ in cut}
-        head = heads.pop() if len(heads) == 1 else ()
-        rows = tuple(
-            torch.cat([self._embed_ids(before[len(head) :]), embeds, self._embed_ids(after)])
-            for (before, after), embeds in zip(cut, features.embeds, strict=True)
+        queries = features.embeds.shape[1]
+        rows: list[Row] = []
+        for embeds, some in zip(features.embeds, asks, strict=True):
+            stems: dict[tuple[int, ...], Stem] = {}
+            for ask in some:
+                want = self._wording.want(ask)
+                before, after = self._wording.cut(ask.prompt, queries, want)
+                stem = stems.setdefault(before, Stem(before, embeds))
+                rows.append(Row(stem, after, want))
+        return Prefix(tuple(rows))
+
+    def read(self, row: Row) -> torch.Tensor:
+        """The embeddings of all that a row reads before it answers: [T, D]."""
+        head, tail = (
+            self.embed(torch.tensor(ids, dtype=torch.long, device=self.device))
+            for ids in (row.stem.head, row.tail)
         )
-        return self._check_room(Prefix(head, rows), 0)
+        return torch.cat([head, row.stem.embeds, tail])
 
-    def generate(self, prefix: Prefix, max_new_tokens: int) -> list[str]:
-        """The greedy answer to each row, without the marks of turns around it.
+    def reply_all(
+        self,
+        batches: Iterable[tuple[Features, Sequence[Sequence[Ask]]]],
+        refill: int = 0,
+        most: int = 1,
+    ) -> Iterator[list[tuple[Reply, ...]]]:
+        """What each image of each batch is asked, answered: one reply an ask, in their order.
 
-        Raises as `generate_all`.
-        """
-        (answers,) = self.generate_all([prefix], max_new_tokens)
-        return answers
-
-    def generate_all(
-        self, prefixes: Iterable[Prefix], max_new_tokens: int, refill: int = 0, most: int = 1
-    ) -> Iterator[list[str]]:
-        """The answers to each of a stream of prefixes, up to `most` of which are under way: the
-        next enters when no more than `refill` rows are left.
+        What the asks of an image have in common is read once. Up to `most` batches are under way:
+        the next enters when no more than `refill` answers are still being written. No reply depends
+        on what else is asked.
 
         Raises:
-            PromptError: the longest row and the new tokens do not fit into the context.
-            ValueError: `max_new_tokens` is below 1.
+            PromptError: a prompt without exactly one image place, or longer than the context even
+                without its text.
+            ValueError: not as many lists of asks as images.
         """
-        for ids in self.generate_ids(prefixes, max_new_tokens, refill, most):
-            decoded = (self.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
-            yield [clean_answer(str(text)) for text in decoded]
+        under_way: deque[Sequence[Sequence[Ask]]] = deque()
 
-    def score(self, prefix: Prefix, continuations: Sequence[str]) -> np.ndarray:
-        """Natural log-probability of each continuation after each row: fp32 [B, continuations].
+        def prefixes() -> Iterator[Prefix]:
+            for features, asks in batches:
+                prefix = self.prefix(features, asks)
+                under_way.append(asks)
+                yield prefix
 
-        An empty continuation is certain: 0.
-
-        Raises:
-            PromptError: a row and a continuation do not fit into the context.
-        """
-        ids = [self.token_ids(text) for text in continuations]
-        self._check_room(prefix, max(map(len, ids), default=0))
-        scores: np.ndarray = score(PhiDecoder(self.language_model), prefix, ids).numpy()
-        return scores
+        for found in replies(PhiDecoder(self.language_model), prefixes(), refill, most):
+            left = iter(found)
+            yield [
+                tuple(self._wording.reply(ask, next(left)) for ask in some)
+                for some in under_way.popleft()
+            ]
 
     def caption(
         self, images: Sequence[Image.Image | str | Path], prompt: str | None = None
@@ -297,46 +286,23 @@ class TinyGPTV(nn.Module):
             raise TypeError(f"caption takes a list of images; for a single one give [{images!r}]")
         question = self.generation.caption_question if prompt is None else prompt
         text = resolve_prompt(question, self.generation.prompt_template)
+        ask = Write(Prompt(text), self.generation.max_new_tokens)
         starts = range(0, len(images), CAPTION_BATCH)
-        batches = (images[start : start + CAPTION_BATCH] for start in starts)
-        prefixes = (self._asked(batch, text) for batch in batches)
-        answers = self.generate_all(
-            prefixes, self.generation.max_new_tokens, refill=CAPTION_BATCH, most=2
+        seen = (
+            self.encode([_picture(image) for image in images[start : start + CAPTION_BATCH]])
+            for start in starts
         )
-        return [caption for some in answers for caption in some]
+        answers = self.reply_all(
+            ((some, [[ask]] * len(some)) for some in seen), refill=CAPTION_BATCH, most=2
+        )
+        written = (reply for some in answers for (reply,) in some)
+        return [reply.text for reply in written if isinstance(reply, Written)]
 
     # --- inner steps ---
 
     def _preprocess(self, images: Sequence[Image.Image]) -> np.ndarray:
         config = self.config
         return preprocess(images, config.image_size, config.image_mean, config.image_std)
-
-    def _asked(self, images: Sequence[Image.Image | str | Path], prompt: str) -> Prefix:
-        seen = self.encode([_picture(image) for image in images])
-        return self.prefix(seen, [prompt] * len(seen))
-
-    def _cut(self, prompt: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Token ids before and after the image's place."""
-        before, *after = prompt.split(IMAGE_PLACEHOLDER)
-        if len(after) != 1:
-            raise PromptError(
-                f"a prompt holds {IMAGE_PLACEHOLDER} once, this one {len(after)} times"
-            )
-        return tuple(self.token_ids(before)), tuple(self.token_ids(after[0]))
-
-    def _embed_ids(self, ids: Sequence[int]) -> torch.Tensor:
-        """[T] → [T, D]."""
-        return self.embed(torch.tensor(ids, dtype=torch.long, device=self.device))
-
-    def _check_room(self, prefix: Prefix, new_tokens: int) -> Prefix:
-        """PromptError where the longest row and what follows it pass the context's end."""
-        context = self.config.language.max_position_embeddings
-        if prefix.longest + new_tokens > context:
-            raise PromptError(
-                f"a prompt of {prefix.longest} positions and {new_tokens} more do not fit into "
-                f"the model's {context}; give a shorter prompt or ask for fewer tokens"
-            )
-        return prefix
 
 
 def _positions(attention_mask: torch.Tensor) -> torch.Tensor:

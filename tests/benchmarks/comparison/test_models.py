@@ -11,9 +11,12 @@ import torch
 from benchmarks.comparison.models import MARKS, NEW_TOKENS, fixed_tokens, model_folder, write_random
 from benchmarks.comparison.pictures import read_ahead
 from benchmarks.comparison.plain import PlainPipeline
+from schemas.asks import Prompt, Write
 from tests.pictures import write_pictures
+from workers.engine import Tokens, replies
 from workers.model import TinyGPTV
 from workers.model.config import TinyGPTVConfig, pocket, tiny
+from workers.model.decoding import PhiDecoder
 from workers.model.description import checkpoint_folder, describe
 
 
@@ -30,9 +33,10 @@ def test_no_answer_ends_early(folder: Path, tmp_path: Path) -> None:
     """Every row has all its tokens, in which no mark stands at which an answer could be cut."""
     model = TinyGPTV.from_pretrained(folder)
     pictures = list(read_ahead(write_pictures(tmp_path, 4), model.config.image_size))
-    prompts = [model.generation.caption_prompt] * 4
-    rows = model.prefix(model.encode(pictures), prompts)
-    (ids,) = model.generate_ids([rows], model.generation.max_new_tokens)
+    ask = Write(Prompt(model.generation.caption_prompt), model.generation.max_new_tokens)
+    prefix = model.prefix(model.encode(pictures), [[ask]] * 4)
+    (found,) = replies(PhiDecoder(model.language_model), [prefix], refill=0, most=1)
+    ids = [one.ids for one in found if isinstance(one, Tokens)]
     assert [len(row) for row in ids] == [NEW_TOKENS] * 4
     assert not {*model.generation.eos_token_ids} & {token for row in ids for token in row}
     assert not {*MARKS} & {*"".join(model.tokenizer.batch_decode(ids))}
