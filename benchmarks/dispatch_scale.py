@@ -191,14 +191,14 @@ def real(actors: int, number: int) -> tuple[float, float, float, float]:
     """Seconds until the first shard, and from there on; processor seconds of the driver's process,
     and of one look at a thousand pending tasks.
     """
-    from schemas.job import JobSpec, Preprocessing
+    from schemas.job import JobSpec, Preprocessing, TaskSpec
     from workers.cluster import RayFleet, connection
 
     half = (0.5, 0.5, 0.5)
     job = JobSpec(
-        *("/in", "/out", "caption", "<ImageHere>", "none", "0" * 64, "none"),
+        *("/in", "/out", (TaskSpec("caption", {"prompt": "<ImageHere>", "max_new_tokens": 1}),)),
+        *("none", "0" * 64, "none"),
         Preprocessing(8, half, half),
-        max_new_tokens=1,
     )
     assignment = Assignment(job, "00000001", "0" * 64, (), "none", "cpu", 8, 1, 60, 1, (), "me")
     with connection(), RayFleet(assignment, 0.01, 0, NoOp, print) as fleet:  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from schemas.job import JobSpec, Preprocessing
+from schemas.job import JobSpec, Preprocessing, TaskSpec
 from tests.fake_store import FakeStore, fake_store
 from workers.plan import freeze, open_run
 from workers.store import PATIENCE, Entry, Patience
@@ -94,13 +94,11 @@ def _job(output: str) -> JobSpec:
     return JobSpec(
         input=INPUT,
         output=output,
-        task="caption",
-        prompt="<ImageHere>",
+        tasks=(TaskSpec("caption", {"prompt": "<ImageHere>", "max_new_tokens": 20}),),
         model_id="none",
         model_digest="0" * 64,
         quantization="none",
         preprocessing=Preprocessing(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        max_new_tokens=20,
     )
 
 

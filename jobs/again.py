@@ -8,9 +8,7 @@ from schemas.job import JobSpec
 from schemas.outcome import CheckpointError
 from workers.model.description import SHIPPED, Description, describe
 from workers.source import format_of
-
-PROGRAMS = {"caption": "jobs/caption_bucket.py"}
-"""Which command asks a task."""
+from workers.tasks import Task, tasks_of
 
 
 def command_for(job: JobSpec) -> str:
@@ -23,14 +21,19 @@ def command_for(job: JobSpec) -> str:
     if job.replay_of:
         codes = [word for code in job.replay_codes for word in ("--code", code)]
         return _line("jobs/replay.py", job.output, "--run", job.replay_of, *codes, *model)
-    usual = shipped is not None and shipped.generation.caption_prompt == job.prompt
-    prompt = [] if usual else ["--prompt", job.prompt]
+    tasks = tasks_of(job)
+    asked = [task for task in tasks if not task.everywhere]
+    alone = len(asked) == 1
+    program = asked[0].program if alone else Task.program
+    several = ["--tasks", ",".join(task.name for task in asked)] if asked and not alone else []
+    flags = [word for task in tasks for word in task.flags(shipped)]
     plain = format_of(job.input, None) == job.input_format
     kind = [] if plain else ["--input-format", job.input_format]
     column = ["--image-column", job.image_column] if job.image_column else []
+    text = ["--text", job.text] if job.text else []
     quant = ["--quant", job.quantization]  # `auto` may come to another one where it is typed
-    words = [*model, *quant, *prompt, *kind, *column]
-    return _line(PROGRAMS[job.task], job.input, job.output, *words)
+    words = [*model, *quant, *several, *flags, *text, *kind, *column]
+    return _line(program, job.input, job.output, *words)
 
 
 def shipped_model(job: JobSpec) -> Description | None:

@@ -6,11 +6,14 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NoReturn
 
 from schemas.image import InputFormat
+from schemas.outcome import UsageError
 from workers.model.quantization import AUTO, QUANTIZATIONS
-from workers.request import Options, Request
+from workers.request import Options, Request, Wish
+from workers.tasks import TASKS
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,26 +34,72 @@ class LabellingArguments:
 
 
 def parse(
-    program: str, description: str, task: str, arguments: Sequence[str] | None
+    program: str, description: str, tasks: Sequence[str], arguments: Sequence[str] | None
 ) -> LabellingArguments:
-    """The command line of a job that asks `task`; exits where it is wrong, or asks for help."""
+    """The command line of a job that asks `tasks`, and of each that it may ask by itself; exits
+    where it is wrong, or asks for help.
+
+    Raises UsageError, StoreError where a file that it names cannot be read.
+    """
     parser = Parser(prog=program, description=description)
-    given = _add_flags(parser).parse_args(arguments)
+    _add_flags(parser)
+    everywhere = [name for name, task in TASKS.items() if task.everywhere]
+    _add_task_flags(parser, tasks, everywhere)
+    add_run_flags(parser)
+    given = parser.parse_args(arguments)
+    asked = [*(given.tasks if len(tasks) > 1 else tasks), *everywhere]
+    wishes = [Wish(name, how) for name in asked for how in TASKS[name].wishes(given)]
+    if not wishes:
+        raise UsageError(
+            f"nothing is asked of the images: --tasks names some of {', '.join(tasks)}, --ask a "
+            "question of your own"
+        )
     request = Request(
         given.input,
         given.output,
-        task,
+        tuple(wishes),
         given.model,
-        given.prompt,
         input_format=given.input_format and InputFormat(given.input_format),
         image_column=given.image_column,
+        text=given.text if "text" in given else None,
         quantization=given.quant,
     )
     options = replace(options_of(given), new_run=given.new_run)
     return LabellingArguments(request, options, given.max_failed)
 
 
-def _add_flags(parser: Parser) -> Parser:
+def _add_task_flags(parser: Parser, tasks: Sequence[str], everywhere: Sequence[str]) -> None:
+    """Which of `tasks` to ask, where there are several, and the flags of them all."""
+    group = parser.add_argument_group("what each image is asked")
+    if len(tasks) > 1:
+        group.add_argument(
+            "--tasks",
+            type=partial(_some_of, tasks),
+            default=[],
+            metavar=",".join(tasks),
+            help="some of these, with commas between them",
+        )
+    for name in (*tasks, *everywhere):
+        TASKS[name].add_flags(group)
+    if any(TASKS[name].wants_text for name in tasks):
+        group.add_argument(
+            "--text",
+            metavar="column:NAME|sidecar|ocr|none",
+            help="where a meme's text is: in a column of INPUT, a .txt file beside each image, "
+            "its pixels (default: column:text of a table, column:txt of a tar, else sidecar)",
+        )
+
+
+def _some_of(names: Sequence[str], text: str) -> list[str]:
+    asked = [name.strip() for name in text.split(",")]
+    if wrong := [name for name in asked if name not in names]:
+        raise argparse.ArgumentTypeError(
+            f"{wrong[0]!r} is no task: some of {', '.join(names)}, with commas between them"
+        )
+    return asked
+
+
+def _add_flags(parser: Parser) -> None:
     what = parser.add_argument_group("what is labelled")
     what.add_argument("input", metavar="INPUT", help="folder, glob or file; a path or an s3:// URI")
     what.add_argument("output", metavar="OUTPUT", help="folder for the labels, on a disk or s3://")
@@ -76,15 +125,8 @@ def _add_flags(parser: Parser) -> Parser:
         "what is stored as none is bf16 on cuda, and int8 on a CPU if it is large (default)",
     )
     what.add_argument(
-        "--prompt",
-        metavar="TEXT",
-        help="another question, or a whole prompt with <ImageHere> (default: the checkpoint's own)",
-    )
-    what.add_argument(
         "--new-run", action="store_true", help="label everything again, though it has been labelled"
     )
-    add_run_flags(parser)
-    return parser
 
 
 def add_run_flags(parser: Parser) -> None:

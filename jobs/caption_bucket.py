@@ -1,6 +1,7 @@
 """Caption every image under a URI.
 
-Usage: python jobs/caption_bucket.py INPUT OUTPUT [--model pocket|FOLDER] [--prompt TEXT]
+Usage: python jobs/caption_bucket.py INPUT OUTPUT [--model pocket|FOLDER]
+       [--prompt brief|detailed|TEXT] [--ask NAME="QUESTION"]…
        [--quant auto|none|bf16|int8|int4|fp8] [--device auto|cpu|cuda] …    (--help lists the flags)
 
 Exit codes: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed images than
@@ -15,7 +16,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jobs.arguments import parse
 from jobs.labelling import label
 from workers.threads import leave
 
@@ -25,7 +25,7 @@ PROGRAM = "caption_bucket"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and run; returns the exit code."""
     description = "Caption every image under INPUT; the captions land under OUTPUT as Parquet."
-    return label(PROGRAM, parse(PROGRAM, description, "caption", arguments), column="caption")
+    return label(PROGRAM, description, ["caption"], arguments)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 
-from jobs.arguments import LabellingArguments
+from jobs.arguments import LabellingArguments, parse
 from jobs.ray_environment import prepare_ray
 from jobs.summary import summary
 from schemas.outcome import BucketsightError, ExitCode
 from schemas.run import Result
 
 
-def label(program: str, arguments: LabellingArguments, column: str) -> ExitCode:
-    """Run the job and print its summary, `column` being the one to show beside some images."""
+def label(
+    program: str, description: str, tasks: Sequence[str], arguments: Sequence[str] | None
+) -> ExitCode:
+    """The job that asks `tasks`, from its command line to its exit code."""
+    try:
+        asked = parse(program, description, tasks, arguments)
+    except BucketsightError as error:
+        say(f"{program}: {error}")
+        return error.exit_code
+    return run_job(program, asked)
+
+
+def run_job(program: str, arguments: LabellingArguments) -> ExitCode:
+    """Run the job and print its summary."""
     # until the driver takes the signals, both end the process in the same quiet way
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -23,7 +36,7 @@ def label(program: str, arguments: LabellingArguments, column: str) -> ExitCode:
         finished = run(arguments.request, arguments.options, say)
         for number in (signal.SIGTERM, signal.SIGINT):  # there is nothing left to stop
             signal.signal(number, signal.SIG_IGN)
-        print(summary(finished.run, finished.result, finished.before, column))
+        print(summary(finished.run, finished.result, finished.before))
     except BucketsightError as error:
         say(f"{program}: {error}")
         return error.exit_code

@@ -3,7 +3,7 @@
 Usage: python jobs/replay.py OUTPUT [--run N] [--code CODE]… [--model FOLDER]
        [--device auto|cpu|cuda] …    (--help lists the flags)
 
-Input, prompt, model and --quant are the run's. The new labels are a run of their own in the same
+Input, tasks, model and --quant are the run's. The new labels are a run of their own in the same
 OUTPUT. Exit codes as of the job: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed
 images than --max-failed allows, or with nothing else, 75 stopped, and the same command goes on.
 """
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jobs.again import command_for, shipped_model
 from jobs.arguments import LabellingArguments, Parser, add_run_flags, options_of, positive
-from jobs.labelling import label, say
+from jobs.labelling import run_job, say
 from schemas.outcome import BucketsightError, CheckpointError, ErrorCode, ExitCode, UsageError
 from schemas.run import RunSpec
 from schemas.uri import canonical
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     asked = LabellingArguments(request, options_of(given), given.max_failed)
-    return label(PROGRAM, asked, column=run.spec.job.task)
+    return run_job(PROGRAM, asked)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -126,11 +126,11 @@ def _request(run: RunSpec, output: str, model: str | None, codes: tuple[ErrorCod
     request = Request(
         input=job.input,
         output=output,
-        task=job.task,
+        tasks=job.tasks,
         model=model or job.model_id,
-        prompt=job.prompt,
         input_format=job.input_format,
         image_column=job.image_column,
+        text=job.text or None,
         replay_of=run.run_id,
         replay_codes=codes,
         quantization=job.quantization,

@@ -81,8 +81,9 @@ def _head(status: RunStatus) -> str:
         if status.state == State.WORKING:
             heard = f" ({_replicas(heartbeat.replicas)}, {heartbeat.host}{heard})"
     what = f"what failed in run {job.replay_of} of {job.input}" if job.replay_of else job.input
+    tasks = ", ".join(task.name for task in job.tasks)
     return printable(f"Run {status.run_id}: {status.state}{heard}") + (
-        f"\n  {job.task} of {printable(what)} by {printable(job.model_id)}, "
+        f"\n  {tasks} of {printable(what)} by {printable(job.model_id)}, "
         f"--quant {printable(job.quantization)}"
     )
 
@@ -126,8 +127,8 @@ def _as_json(status: RunStatus, command: str | None, unfinished: list[str]) -> d
         "created_at": status.created_at,
         "input": job.input,
         "output": job.output,
-        "task": job.task,
-        "prompt": job.prompt,
+        "tasks": [{"name": task.name, "options": task.options} for task in job.tasks],
+        "text": job.text or None,
         "model": job.model_id,
         "model_digest": job.model_digest,
         "quantization": job.quantization,

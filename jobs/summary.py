@@ -16,6 +16,7 @@ from schemas.uri import join
 from workers.plan import PlanRule, Run
 from workers.source.selection import SkipRule
 from workers.store import Patience, ask, fetch
+from workers.tasks import Task, answer_columns, tasks_of
 
 EXAMPLES = 5
 PATIENCE = Patience(20)
@@ -35,13 +36,14 @@ SKIPPED = {
 Thing = TypeVar("Thing")
 
 
-def summary(run: Run, result: Result, before: bool, column: str) -> str:
+def summary(run: Run, result: Result, before: bool) -> str:
     """Several lines; `before` says that an earlier command did the work.
 
     Raises:
         RunFolderError: the labels are gone.
     """
     labels = join(run.output, run.names.labels)
+    tasks = tasks_of(run.spec.job)
     lines = []
     if before:
         lines += [_before(run, result)]
@@ -50,7 +52,7 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
         lines += [f"Look at those again: python jobs/replay.py {shlex.quote(run.output)}"]
     lines += skipped_in_words(result.skipped)
     try:
-        lines += [f"  {_name(item)}: {label!r}" for item, label in examples(run, result, column)]
+        lines += [f"  {_name(item)}: {label}" for item, label in examples(run, result, tasks)]
     except FileNotFoundError as error:
         cure = "" if run.spec.job.replay_of else "; --new-run labels again"
         raise RunFolderError(
@@ -62,7 +64,7 @@ def summary(run: Run, result: Result, before: bool, column: str) -> str:
     lines += [
         f"Labels: {printable(labels)}/*.parquet",
         f"Read them: pandas.read_parquet({labels!r}), or in DuckDB "
-        f"SELECT uri, {column} FROM '{printable(quoted)}/*.parquet'",
+        f"SELECT uri, {', '.join(_columns(tasks))} FROM '{printable(quoted)}/*.parquet'",
     ]
     return "\n".join(lines)
 
@@ -78,22 +80,28 @@ def _before(run: Run, result: Result) -> str:
     return f"Run {result.run_id} replayed run {run.spec.job.replay_of} already{more}."
 
 
-def examples(run: Run, result: Result, column: str) -> list[tuple[str, str]]:
-    """Up to EXAMPLES labelled images from all over the run: item and label."""
+def _columns(tasks: Sequence[Task]) -> list[str]:
+    """The first column of each task: what it is about."""
+    return [task.schema.columns[0].name for task in tasks]
+
+
+def examples(run: Run, result: Result, tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    """Up to EXAMPLES labelled images from all over the run: item and labels."""
     parts = [part for part in result.parts if part.labelled]
     rows: list[tuple[str, str]] = []
     for part in spread(parts, EXAMPLES):
-        rows += _labelled(join(run.output, part.name), column)
+        rows += _labelled(join(run.output, part.name), tasks)
     return spread(rows, EXAMPLES)
 
 
-def _labelled(part: str, column: str) -> list[tuple[str, str]]:
+def _labelled(part: str, tasks: Sequence[Task]) -> list[tuple[str, str]]:
     data = ask(part, lambda seconds: fetch(part, seconds=seconds), PATIENCE)
     # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
     file = pq.ParquetFile(pa.BufferReader(data))
-    table = file.read(columns=["item_id", "status", column], use_threads=False)
-    table = table.filter(pc.equal(table["status"], Status.LABELLED))
-    return list(zip(table["item_id"].to_pylist(), table[column].to_pylist(), strict=True))
+    columns = ["item_id", "status", *answer_columns(tasks)]
+    table = file.read(columns=columns, use_threads=False)
+    rows = spread(table.filter(pc.equal(table["status"], Status.LABELLED)).to_pylist(), EXAMPLES)
+    return [(row["item_id"], "; ".join(task.shown(row) for task in tasks)) for row in rows]
 
 
 def spread(things: Sequence[Thing], count: int) -> list[Thing]:

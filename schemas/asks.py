@@ -12,9 +12,10 @@ class Prompt:
     """What stands around the image."""
 
     template: str
-    """Holds `<ImageHere>` once, and `{text}` once or not at all."""
-    text: str = ""
-    """What stands at `{text}`: cut at its end where the whole does not fit into the context."""
+    """Holds `<ImageHere>` once."""
+    text: str | None = None
+    """What stands at the one `{text}`: cut at its end where the whole does not fit into the
+    context. None: `template` is all, whatever it holds."""
 
 
 @dataclass(frozen=True, slots=True)

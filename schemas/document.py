@@ -28,16 +28,17 @@ def loads(data: bytes, place: str) -> dict[str, Any]:
     return value
 
 
-def loads_format(data: bytes, place: str, version: int) -> dict[str, Any]:
-    """The fields of a document whose `format_version` is `version`, without that one.
+def loads_format(data: bytes, place: str, *versions: int) -> dict[str, Any]:
+    """The fields of a document whose `format_version` is one of `versions`, without that one.
 
     Raises UsageError as `loads`, and for another version.
     """
     value = loads(data, place)
     found = value.pop("format_version", None)
-    if found != version:
+    if found not in versions:
+        known = " and ".join(map(str, versions))
         raise UsageError(
-            f"{place} is of format version {found} and this program knows {version}: "
+            f"{place} is of format version {found} and this program knows {known}: "
             "go on with the program that wrote it, or write to another OUTPUT"
         )
     return value

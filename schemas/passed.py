@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.outcome import UsageError
-from schemas.rows import PassedColumn, passed_name
+from schemas.rows import PassedColumn, TaskSchema, passed_name
 
 MOST_COLUMNS = 1000
 """A table of more can hardly be read; so many come of keys that are values."""
@@ -45,13 +45,23 @@ class PassedTypes:
         )
 
 
-def passed_values(columns: str, passed: Sequence[PassedColumn]) -> dict[str, Any]:
-    """What the row of an item with `ImageRef.columns` holds of the columns `passed` on.
+def passed_values(
+    columns: str, passed: Sequence[PassedColumn], tasks: Sequence[TaskSchema]
+) -> dict[str, Any]:
+    """What the row of `tasks` of an item with `ImageRef.columns` holds of the columns `passed` on.
 
     Keys are what rows call them; what INPUT says nothing of is None.
     """
     said: Mapping[str, Any] = _parse(columns) if columns and passed else {}
-    return {passed_name(one.name): _as_type(said.get(one.name), one.type) for one in passed}
+    return {passed_name(one.name, tasks): _as_type(said.get(one.name), one.type) for one in passed}
+
+
+def said_under(columns: str, name: str) -> str:
+    """What `ImageRef.columns` say under `name`, as text; "" where they say nothing."""
+    if not columns:
+        return ""
+    said: str | None = _as_type(_parse(columns).get(name), "string")
+    return said or ""
 
 
 def _parse(columns: str) -> dict[str, Any]:

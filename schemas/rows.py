@@ -1,12 +1,13 @@
 """The columns of a part, versioned.
 
-A row is the item, how it ended, the task's columns, and who labelled it. A task adds columns by an
-entry in TASK_COLUMNS. A shard of nothing but failures has the same schema as a good one.
+A row is the item, how it ended, the columns of each task, and who labelled it. What columns a task
+has stands in its file under workers/tasks/. A shard of nothing but failures has the same schema as
+a good one.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import pyarrow as pa
 
@@ -42,14 +43,6 @@ OUTCOME_COLUMNS: tuple[pa.Field, ...] = (
     pa.field("error_message", pa.string()),
 )
 
-TASK_COLUMNS: dict[str, tuple[pa.Field, ...]] = {
-    "caption": (
-        # null where status is `failed`
-        pa.field("caption", pa.string()),
-        _required("prompt", pa.string()),
-    ),
-}
-
 ORIGIN_COLUMNS: tuple[pa.Field, ...] = (
     _required("model_id", pa.string()),
     _required("model_digest", pa.string()),
@@ -78,32 +71,62 @@ class PassedColumn:
     """A key of PASSED_TYPES."""
 
 
-def passed_name(name: str) -> str:
+@dataclass(frozen=True, slots=True)
+class TaskSchema:
+    """The columns that a task adds to a row."""
+
+    name: str
+    columns: tuple[pa.Field, ...]
+    """Of a labelled row none is null, of a failed one those that may be null are."""
+    version: int = 1
+    """Raised whenever `columns` change."""
+
+    @property
+    def mark(self) -> str:
+        """How a part's footer names it."""
+        return self.name if self.version == 1 else f"{self.name}@{self.version}"
+
+
+def passed_name(name: str, tasks: Sequence[TaskSchema]) -> str:
     """What rows call a column of INPUT: its own name, or `input_…` where that is one of ours."""
-    return f"input_{name}" if name in _own_names() else name
+    return f"input_{name}" if name in _own_names(tuple(tasks)) else name
 
 
-def _own_names() -> set[str]:
-    own = (*ITEM_COLUMNS, *OUTCOME_COLUMNS, *ORIGIN_COLUMNS, *chain(*TASK_COLUMNS.values()))
+@functools.lru_cache(maxsize=16)
+def _own_names(tasks: tuple[TaskSchema, ...]) -> frozenset[str]:
+    own = (*ITEM_COLUMNS, *OUTCOME_COLUMNS, *ORIGIN_COLUMNS, *_columns_of(tasks))
     # Readers make a column of the part's folder, `run=…`.
-    return {"run", *(column.name for column in own)}
+    return frozenset({"run", *(column.name for column in own)})
 
 
-def row_schema(task: str, passed: Sequence[PassedColumn] = ()) -> pa.Schema:
-    """The Arrow schema of `task`'s rows, its version in the metadata.
+def _columns_of(tasks: Sequence[TaskSchema]) -> list[pa.Field]:
+    return [column for task in tasks for column in task.columns]
 
-    The columns `passed` on from INPUT come last. Raises UsageError for a task
-    that has no columns, and where two of INPUT's columns would have one name.
+
+def row_schema(tasks: Sequence[TaskSchema], passed: Sequence[PassedColumn] = ()) -> pa.Schema:
+    """The Arrow schema of the rows of `tasks`, its versions in the metadata.
+
+    A row is the item, how it ended, the columns of each task in turn, and who labelled it; the
+    columns `passed` on from INPUT come last. Raises UsageError where two columns would have one
+    name.
     """
-    if task not in TASK_COLUMNS:
-        raise UsageError(f"task {task!r}: one of {', '.join(sorted(TASK_COLUMNS))}")
-    names = [passed_name(column.name) for column in passed]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"INPUT has two columns that rows would call {twice[0]}: rename one")
+    own = [*ITEM_COLUMNS, *OUTCOME_COLUMNS, *_columns_of(tasks), *ORIGIN_COLUMNS]
+    if twice := _twice(["run", *(column.name for column in own)]):
+        raise UsageError(
+            f"two columns of a row would be called {twice}: call one of them otherwise"
+        )
+    names = [passed_name(column.name, tasks) for column in passed]
+    if twice := _twice(names):
+        raise UsageError(f"INPUT has two columns that rows would call {twice}: rename one")
+    kinds = [PASSED_TYPES[column.type] for column in passed]
     return pa.schema(
-        [
-            *(*ITEM_COLUMNS, *OUTCOME_COLUMNS, *TASK_COLUMNS[task], *ORIGIN_COLUMNS),
-            *(pa.field(passed_name(one.name), PASSED_TYPES[one.type]) for one in passed),
-        ],
-        metadata={SCHEMA_VERSION_KEY: str(SCHEMA_VERSION).encode(), TASK_KEY: task.encode()},
+        [*own, *map(pa.field, names, kinds)],
+        metadata={
+            SCHEMA_VERSION_KEY: str(SCHEMA_VERSION).encode(),
+            TASK_KEY: ",".join(task.mark for task in tasks).encode(),
+        },
     )
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    return min((name for name in names if names.count(name) > 1), default=None)

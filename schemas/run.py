@@ -24,7 +24,9 @@ from schemas.rows import PassedColumn
 RUNS = "runs"
 LABELS = "labels"
 # Each document has a format of its own, and the rows' SCHEMA_VERSION is apart from all of them.
-SPEC_FORMAT = 1
+SPEC_FORMAT = 2
+OLDER_SPEC_FORMAT = 1
+"""A job of one task; `JobSpec.from_json` reads it too."""
 PLAN_FORMAT = 2
 HEARTBEAT_FORMAT = 1
 FOOTER_FORMAT = 1
@@ -115,7 +117,7 @@ class RunSpec:
     @classmethod
     def from_json(cls, data: bytes, place: str) -> Self:
         """The spec that lies at `place`. Raises UsageError for one of another format."""
-        value = document.loads_format(data, place, SPEC_FORMAT)
+        value = document.loads_format(data, place, OLDER_SPEC_FORMAT, SPEC_FORMAT)
         names = ("run_id", "claimant", "code_version", "created_at")
         fields = {name: value.get(name) for name in names}
         try:

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from schemas.image import Shard
 from schemas.outcome import ErrorCode
 from schemas.passed import passed_values
+from schemas.rows import row_schema
 from schemas.run import Plan
-from tests.runs import job_spec, png, put, row
+from tests.runs import SCHEMAS, job_spec, png, put, row
 from workers.plan import Run, finish, freeze, load_shards, open_run
 from workers.sink import commit_part
 from workers.store import fetch, remove
@@ -43,11 +44,11 @@ def commit(run: Run, plan: Plan, shard: Shard, code: ErrorCode | None) -> None:
     """Commit the shard's part, all of it labelled, or failed with `code`."""
     run_id = run.spec.run_id
     labels = [
-        row(image, run_id, code) | passed_values(image.columns, plan.columns)
+        row(image, run_id, code) | passed_values(image.columns, plan.columns, SCHEMAS)
         for image in shard.images
     ]
-    task = run.spec.job.task
-    commit_part(run.output, run_id, plan.digest, shard, labels, task, "a", plan.columns)
+    schema = row_schema(SCHEMAS, plan.columns)
+    commit_part(run.output, run_id, plan.digest, shard, labels, schema, "a")
 
 
 def finished(store: str, failing: Collection[int] = (1,), **changes: Any) -> tuple[Run, Plan]:

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 from schemas.image import ImageRef, Shard
 from schemas.outcome import StoreError
+from schemas.rows import row_schema
 from schemas.run import PartRecord
-from tests.runs import row
+from tests.runs import SCHEMAS, row
 from workers.batches import batches
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Settled
 from workers.sink import commit_part
@@ -54,7 +55,7 @@ class FakeReplica:
             given.plan_digest,
             shard,
             rows,
-            given.job.task,
+            row_schema(SCHEMAS),
             attempt=uuid4().hex,
         )
 

@@ -8,21 +8,31 @@ import fsspec
 from PIL import Image
 
 from schemas.image import ImageRef, Shard
-from schemas.job import JobSpec, Preprocessing
+from schemas.job import JobSpec, Preprocessing, TaskSpec
 from schemas.outcome import ErrorCode, Status
 from schemas.uri import canonical
+from workers.tasks.caption import Caption
+
+PROMPT = "###Human: <Img><ImageHere></Img> what is it? ###Assistant:"
+SCHEMAS = (Caption(PROMPT, 20).schema,)
+"""Of the tasks of `job_spec`."""
 
 
-def job_spec(input: str = "/in", output: str = "/out", **changes: Any) -> JobSpec:
-    """A valid job."""
+def caption(prompt: str = PROMPT, max_new_tokens: int = 20) -> TaskSpec:
+    """The caption task of a job."""
+    return Caption(prompt, max_new_tokens).spec
+
+
+def job_spec(
+    input: str = "/in", output: str = "/out", prompt: str = PROMPT, **changes: Any
+) -> JobSpec:
+    """A valid job that captions."""
     values: dict[str, Any] = {
-        "task": "caption",
-        "prompt": "###Human: <Img><ImageHere></Img> what is it? ###Assistant:",
+        "tasks": (caption(prompt),),
         "model_id": "pocket",
         "model_digest": "0" * 64,
         "quantization": "none",
         "preprocessing": Preprocessing(56, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
-        "max_new_tokens": 20,
     }
     return JobSpec(canonical(input), canonical(output), **(values | changes))
 

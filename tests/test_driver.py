@@ -33,7 +33,7 @@ from workers.cluster import Load
 from workers.cluster.connection import _join, _start
 from workers.cluster.resources import _shares
 from workers.driver import Finished, load_replica, run
-from workers.request import Options, Request
+from workers.request import Options, Request, Wish
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +72,7 @@ def label(
     ) -> tuple[Finished, list[str]]:
         said = [] if said is None else said
         request = Request(
-            str(tmp_path / "images"), str(tmp_path / "out"), "caption", str(checkpoint)
+            str(tmp_path / "images"), str(tmp_path / "out"), (Wish("caption"),), str(checkpoint)
         )
         settings = {"replicas": 2, "shard_images": 3, "batch_size": 2} | options
         return run(request, Options(**settings), said.append, load), said
@@ -196,7 +196,7 @@ def test_what_no_device_here_can_is_refused_before_a_run_is_claimed(
 ) -> None:
     """--quant fp8 on a cluster without a GPU leaves nothing behind."""
     places = str(tmp_path / "images"), str(tmp_path / "out")
-    request = Request(*places, "caption", str(checkpoint), quantization="fp8")
+    request = Request(*places, (Wish("caption"),), str(checkpoint), quantization="fp8")
     with pytest.raises(UsageError, match="fp8 needs a GPU"):
         run(request, Options(), print)
     assert not list((tmp_path / "out").rglob("spec.json"))
@@ -214,7 +214,7 @@ def test_relative_paths_are_refused_in_a_submitted_job(monkeypatch: pytest.Monke
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     for input, output, named in (("images", "/out", "INPUT"), ("/in", "file://out", "OUTPUT")):
         with pytest.raises(UsageError, match=rf"{named} .* is a relative path"):
-            run(Request(input, output, "caption", "pocket"), Options(), print)
+            run(Request(input, output, (Wish("caption"),), "pocket"), Options(), print)
 
 
 def test_a_store_that_is_down_stops_the_run(label: Label) -> None:

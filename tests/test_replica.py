@@ -32,12 +32,13 @@ from schemas.run import RunNames, RunSpec
 from schemas.version import code_version
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_broken, write_pictures
+from tests.runs import SCHEMAS
 from workers.ahead import Budget
 from workers.images import resize
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Settled, Withheld
 from workers.model import TinyGPTV
 from workers.replica import Replica
-from workers.request import Request
+from workers.request import Request, Wish
 from workers.sink import commit
 from workers.source import Reader, list_images
 from workers.store import Patience
@@ -63,8 +64,13 @@ def job_for(
     quant: str = "auto",
 ) -> JobSpec:
     places = str(images), str(output or images.parent / "out")
-    request = Request(*places, "caption", str(checkpoint), prompt, quantization=quant)
+    asked = (Wish("caption", {"prompt": "brief" if prompt is None else prompt}),)
+    request = Request(*places, asked, str(checkpoint), quantization=quant)
     return request.resolve("cpu")
+
+
+def prompt_of(job: JobSpec) -> str:
+    return str(job.tasks[0].options["prompt"])
 
 
 def replica_for(
@@ -127,7 +133,7 @@ def test_a_shard_becomes_one_part_with_a_row_an_image(images: Path, checkpoint: 
         assert (row["width"], row["height"]) == (40, 30)
         assert row["content_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert row["size_bytes"] == path.stat().st_size
-        assert row["prompt"] == job.prompt
+        assert row["prompt"] == prompt_of(job)
         assert row["meaning_id"] == job.meaning_id()
         assert row["code_version"] == code_version()
         assert row["model_id"] == "tiny"
@@ -168,7 +174,7 @@ def test_what_is_no_image_is_a_row(images: Path, checkpoint: Path) -> None:
         assert row["error_message"]
         assert row["caption"] is None
         assert row["width"] is None
-        assert row["prompt"] == job.prompt
+        assert row["prompt"] == prompt_of(job)
         assert row["content_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert rows[str(gone)]["error_code"] == "not_found"
     assert rows[str(gone)]["content_sha256"] is None
@@ -181,7 +187,7 @@ def test_a_shard_of_failures_alone_has_the_same_schema(images: Path, checkpoint:
     job = job_for(images, checkpoint)
     outcome = outcome_of(replica_for(job, checkpoint), shard_of(job))
     schema = pq.read_schema(Path(job.output, outcome.part.name))
-    assert schema.equals(row_schema("caption"))
+    assert schema.equals(row_schema(SCHEMAS))
     assert outcome.part.footer.labelled == 0
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from schemas.image import InputFormat
 from schemas.outcome import UsageError
-from workers.request import Request
+from workers.request import Request, Wish
 
 
 def request(input: str, **changes: Any) -> Request:
-    return Request(input, "/out", "caption", "pocket", **changes)
+    return Request(input, "/out", (Wish("caption"),), "pocket", **changes)
 
 
 def test_the_format_is_frozen() -> None:
@@ -72,4 +72,4 @@ def test_an_empty_name_is_not_the_folder_that_one_stands_in(
 ) -> None:
     """A variable that was never set must not label whatever lies around."""
     with pytest.raises(UsageError, match=f"{named} is empty"):
-        Request(input, output, "caption", "pocket").resolve("cpu")
+        Request(input, output, (Wish("caption"),), "pocket").resolve("cpu")

@@ -1,6 +1,6 @@
 """One replica: a shard in, its committed part out. A plain class that knows no Ray.
 
-    ImageRef ─read, decode→ Seen ─encode, prefix, generate→ answer ─row→ rows ─part→ committed
+    ImageRef ─read, decode→ Seen ─ask→ Batch ─model→ replies ─row→ rows ─part→ committed
 
 Rows are conserved: each step gives back each image exactly once and in the plan's order, and what
 goes wrong with an image becomes its row.
@@ -20,9 +20,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import torch
-from PIL import Image
 
-from schemas.asks import Prompt, Write, Written
 from schemas.image import ImageRef, Shard
 from schemas.outcome import (
     CheckpointError,
@@ -33,6 +31,7 @@ from schemas.outcome import (
     TimedOutError,
     UsageError,
 )
+from schemas.rows import row_schema
 from schemas.run import RunNames, RunSpec
 from schemas.uri import is_local, join
 from workers.ahead import Ahead, Budget
@@ -49,7 +48,8 @@ from workers.sink import commit_part
 from workers.source import Reader
 from workers.source.selection import glob_selection, has_wildcard
 from workers.store import PATIENCE
-from workers.tasks import task_of
+from workers.tasks import tasks_of
+from workers.texts import text_finder
 
 READERS = 8
 """Threads that read and decode ahead of the model."""
@@ -73,8 +73,7 @@ class Replica:
         torch.set_num_threads(assignment.threads)
         self._assignment = assignment
         self._job = assignment.job
-        self._task = task_of(assignment.job)
-        self._ask = Write(Prompt(self._task.prompt), self._job.max_new_tokens)
+        self._tasks = tasks_of(assignment.job)
         folder = checkpoint_folder(assignment.model)
         self._model = TinyGPTV.from_pretrained(
             folder, device=assignment.device, quant=self._job.quantization
@@ -87,6 +86,7 @@ class Replica:
         held = self._model.quantization
         assert held == self._job.quantization, f"the model was loaded as {held}"
         self._reader = Reader(self._job)
+        self._texts = text_finder(self._job, self._reader)
         self._ahead = Ahead(
             self._look_at,
             self._never_ends,
@@ -150,7 +150,7 @@ class Replica:
 
     def _unseen_row(self, ref: ImageRef, failure: Failure) -> Row:
         seen = Seen(ref, failure=failure, size_bytes=ref.size_bytes)
-        return row_of(seen, failure, self._task, self._assignment)
+        return row_of(seen, failure, self._tasks, self._assignment)
 
     def _look_at(self, ref: ImageRef) -> Seen:
         """Read and decode one image; what goes wrong is in the answer."""
@@ -164,8 +164,9 @@ class Replica:
                 size_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
                 failpoint("decode", ref.item_id)
                 image = decode(data, lambda size: held.enter_context(self._decoded.hold(size)))
+                item = self._texts.find(ref, image)
                 small = resize(image, self._job.preprocessing.image_size)
-                return Seen(ref, small, None, size_bytes, image.width, image.height, digest)
+                return Seen(ref, small, None, size_bytes, *image.size, digest, item)
         except ItemError as error:
             failure = Failure.of(error)
             return Seen(ref, failure=failure, size_bytes=size_bytes, content_sha256=digest)
@@ -186,20 +187,26 @@ class Replica:
         ahead = self._ahead.in_order(chain.from_iterable(images))
         looked: deque[list[Seen]] = deque()
 
-        def pictures() -> Iterator[Batch]:
+        def batches_seen() -> Iterator[Batch]:
             for batch in images:
                 seen = list(islice(ahead, len(batch)))
                 assert [one.ref for one in seen] == batch, "reading lost an image of the batch"
                 for ref in batch:
                     failpoint("look", ref.item_id)
                 looked.append(seen)
-                yield self._batch([one.image for one in seen if one.image is not None])
+                yield self._asked(seen)
 
         refill = self._assignment.batch_size
-        given = answers(self._model, pictures(), refill)
+        given = answers(self._model, batches_seen(), refill)
         for positions, some in zip(planned, given, strict=True):
             rows = self._rows(looked.popleft(), some, watch)
             yield dict(zip(positions, rows, strict=True))
+
+    def _asked(self, seen: Sequence[Seen]) -> Batch:
+        """What the model is asked about the images of `seen` that did not fail."""
+        shown = [(one.image, one.item) for one in seen if one.image is not None]
+        asks = [tuple(task.ask(item) for task in self._tasks) for _, item in shown]
+        return Batch([image for image, _ in shown], asks)
 
     def _rows(self, seen: Sequence[Seen], given: Sequence[Answer], watch: OutageWatch) -> list[Row]:
         """One row for each image of a batch, in its order."""
@@ -212,12 +219,9 @@ class Replica:
                 self._labelled_once = one.ref
         watch.saw(failures)
         return [
-            row_of(one, _caption(outcome), self._task, self._assignment)
+            row_of(one, outcome, self._tasks, self._assignment)
             for one, outcome in zip(seen, outcomes, strict=True)
         ]
-
-    def _batch(self, images: Sequence[Image.Image]) -> Batch:
-        return Batch(images, [(self._ask,)] * len(images))
 
     def _works(self, outage: type[OutageError]) -> bool | None:
         """Whether an image that was labelled before would be again, or fails by such an `outage`;
@@ -228,7 +232,7 @@ class Replica:
         (seen,) = self._ahead.in_order([self._labelled_once])
         found: object = seen.failure
         if seen.image:
-            (found,) = answer(self._model, self._batch([seen.image]))
+            (found,) = answer(self._model, self._asked([seen]))
         if not isinstance(found, Failure):
             return True
         found = OUTAGES.get(found.error_code)
@@ -285,20 +289,11 @@ class Replica:
                 given.plan_digest,
                 shard,
                 rows,
-                self._job.task,
+                row_schema([task.schema for task in self._tasks], given.columns),
                 attempt=uuid4().hex,
-                passed=given.columns,
             )
             del self._withheld[0]
             yield Committed(part, worn_out=bool(self._ahead.abandoned) and not self._withheld)
-
-
-def _caption(answer: Answer) -> str | Failure:
-    if isinstance(answer, Failure):
-        return answer
-    (written,) = answer
-    assert isinstance(written, Written), "something else was asked"
-    return written.text
 
 
 def _require_places(assignment: Assignment) -> None:

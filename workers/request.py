@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from schemas.image import InputFormat
-from schemas.job import JobSpec, Preprocessing
+from schemas.job import JobSpec, Preprocessing, TaskSpec
 from schemas.outcome import ErrorCode, UsageError
+from schemas.rows import row_schema
 from schemas.uri import canonical
-from workers.model.description import checkpoint_folder, describe
-from workers.model.prompts import resolve_prompt
+from workers.model.description import Description, checkpoint_folder, describe
 from workers.model.quantization import AUTO
 from workers.source import format_of
+from workers.tasks import TASKS, tasks_of
+from workers.texts import resolve_text
 
 DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A task as asked for on a command line, of whatever model."""
+
+    name: str
+    """A key of `workers.tasks.TASKS`."""
+    how: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of its `resolved`."""
+
+    def on(self, checkpoint: Description) -> TaskSpec:
+        """What it means for `checkpoint`. Raises PromptError, UsageError."""
+        return TASKS[self.name].resolved(checkpoint, **self.how).spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +40,17 @@ class Request:
 
     input: str
     output: str
-    task: str
+    tasks: tuple[Wish | TaskSpec, ...]
+    """Those of an earlier job as that had them."""
     model: str
     """A shipped checkpoint's name, or a folder that every machine of the cluster has."""
-    prompt: str | None = None
-    """A question, or a whole prompt with `<ImageHere>`; None asks what the checkpoint asks."""
     input_format: InputFormat | None = None
     """None: as INPUT's name ends; a folder holds images."""
     image_column: str = ""
     """Of Parquet files and manifests; "" is found by its name or type."""
+    text: str | None = None
+    """Where tasks find the text that they read beside an image: `column:NAME`, `sidecar`, `ocr`,
+    `none`; None: where it usually is in such an INPUT. It is nothing to other tasks."""
     replay_of: str = ""
     """The run whose failed images alone are looked at again; "" looks at all of INPUT."""
     replay_codes: tuple[ErrorCode, ...] = ()
@@ -62,8 +82,9 @@ class Request:
         Raises:
             CheckpointError: no such model, or a folder that is none.
             PromptError: a prompt that has no one place for the image.
-            UsageError: INPUT lies in OUTPUT, where nothing is looked at; INPUT is a compressed tar;
-                a column is named of what has none; the model cannot be had as `quantization` there.
+            UsageError: a task cannot be had so, or two would fill one column; INPUT lies in OUTPUT,
+                where nothing is looked at; INPUT is a compressed tar; a column is named of what has
+                none; the model cannot be had as `quantization` there.
         """
         for name, place in (("INPUT", self.input), ("OUTPUT", self.output)):
             if not place.strip():
@@ -77,23 +98,26 @@ class Request:
                 f"--image-column is for Parquet files and manifests, and {input} is read as {kind}"
             )
         checkpoint = describe(checkpoint_folder(self.model))
-        config, generation = checkpoint.config, checkpoint.generation
-        question = generation.caption_question if self.prompt is None else self.prompt
-        return JobSpec(
+        config = checkpoint.config
+        asked = [one.on(checkpoint) if isinstance(one, Wish) else one for one in self.tasks]
+        job = JobSpec(
             input=input,
             output=output,
-            task=self.task,
-            prompt=resolve_prompt(question, generation.prompt_template),
+            tasks=tuple({task.key(): task for task in sorted(asked, key=TaskSpec.key)}.values()),
             model_id=checkpoint.name,
             model_digest=checkpoint.manifest.digest,
             quantization=checkpoint.quantization(self.quantization, device),
             preprocessing=Preprocessing(config.image_size, config.image_mean, config.image_std),
-            max_new_tokens=generation.max_new_tokens,
             input_format=kind,
             image_column=self.image_column,
             replay_of=self.replay_of,
             replay_codes=self.replay_codes,
         )
+        tasks = tasks_of(job)
+        row_schema([task.schema for task in tasks])
+        if any(task.reads_text for task in tasks):
+            return replace(job, text=resolve_text(self.text, kind))
+        return job
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from tests.pictures import write_pictures
 from workers import dispatch, driver
 from workers.cluster import Load
 from workers.ledger import Attempt
-from workers.request import Options, Request
+from workers.request import Options, Request, Wish
 from workers.store import Patience
 
 
@@ -70,7 +70,9 @@ class Job:
             (self.images / name).write_bytes(b"x")
 
     def run(self, load: Load, **options: object) -> Result:
-        request = Request(str(self.images), str(self.output), "caption", str(self.checkpoint))
+        request = Request(
+            str(self.images), str(self.output), (Wish("caption"),), str(self.checkpoint)
+        )
         return driver.run(request, Options(**options), self.said.append, load).result
 
     @property

@@ -14,10 +14,11 @@ import s3fs
 
 from schemas.image import Shard
 from schemas.outcome import StoreError, TooManyBytesError
+from schemas.rows import row_schema
 from schemas.run import PartRecord
 from schemas.uri import join
 from tests.proxy import Fault, Proxy, Request, Rule, proxy_to
-from tests.runs import job_spec, png, put, refs, rows
+from tests.runs import SCHEMAS, job_spec, png, put, refs, rows
 from tests.seaweed import Server
 from workers.plan import finish, freeze, load_shards, open_run
 from workers.sink import commit, commit_part, committed, probe, read_part
@@ -82,7 +83,7 @@ def part(output: str, index: int = 0, attempt: str = "") -> PartRecord:
         PLAN,
         shard,
         rows(shard),
-        "caption",
+        row_schema(SCHEMAS),
         attempt or uuid4().hex,
         patience=QUICK,
     )
@@ -280,7 +281,7 @@ def test_a_whole_run_gets_through(bucket: str, proxy: Proxy) -> None:
             plan.digest,
             shard,
             labels,
-            "caption",
+            row_schema(SCHEMAS),
             uuid4().hex,
             patience=QUICK,
         )

@@ -203,7 +203,7 @@ ROWS: dict[str, tuple[Callable[[pa.Table], pa.Table], str]] = {
     ),
     "another task": (
         lambda t: t.replace_schema_metadata(t.schema.metadata | {TASK_KEY: b"tags"}),
-        "is of task tags, not caption",
+        "is of tasks tags, not caption",
     ),
     "no footer": (
         lambda t: t.replace_schema_metadata({}),

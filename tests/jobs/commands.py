@@ -28,8 +28,15 @@ def caption(
     *arguments: str | Path, cwd: Path = ROOT, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """`python jobs/caption_bucket.py …`, waited for."""
+    return command("caption_bucket", *arguments, cwd=cwd, **more)
+
+
+def command(
+    job: str, *arguments: object, cwd: Path = ROOT, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """`python jobs/JOB.py …`, waited for."""
     return subprocess.run(
-        [sys.executable, CAPTION, *map(str, arguments)],
+        [sys.executable, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)],
         cwd=cwd,
         env=environment(**more),
         text=True,

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.arguments import LabellingArguments, parse
 from schemas.image import InputFormat
-from workers.request import Options, Request
+from workers.request import Options, Request, Wish
 
 
 def test_every_flag_reaches_its_place() -> None:
@@ -17,13 +17,12 @@ def test_every_flag_reaches_its_place() -> None:
         "--cpus-per-replica 4 --gpus-per-replica 0.5 --batch-size 16 --shard-images 99 "
         "--max-failed 7 --drain-seconds 2.5 --item-seconds 9"
     )
-    assert parse("job", "", "caption", line.split()) == LabellingArguments(
+    assert parse("job", "", ["caption"], line.split()) == LabellingArguments(
         Request(
             "in",
             "out",
-            "caption",
+            (Wish("caption", {"prompt": "what?"}),),
             "big",
-            "what?",
             input_format=InputFormat.PARQUET,
             image_column="photo",
             quantization="int4",
@@ -45,8 +44,10 @@ def test_every_flag_reaches_its_place() -> None:
 
 def test_two_places_are_enough() -> None:
     """INPUT and OUTPUT alone mean the shipped model, its own question and the defaults."""
-    assert parse("job", "", "caption", ["in", "out"]) == LabellingArguments(
-        Request("in", "out", "caption", "pocket", None, quantization="auto"),
+    assert parse("job", "", ["caption"], ["in", "out"]) == LabellingArguments(
+        Request(
+            "in", "out", (Wish("caption", {"prompt": "brief"}),), "pocket", quantization="auto"
+        ),
         Options(),
         max_failed=math.inf,
     )
@@ -55,7 +56,7 @@ def test_two_places_are_enough() -> None:
 def test_a_format_is_one_of_those_that_are_read(capsys: pytest.CaptureFixture[str]) -> None:
     """Another --input-format is bad usage, and the sentence lists the formats."""
     with pytest.raises(SystemExit) as stop:
-        parse("job", "", "caption", ["in", "out", "--input-format", "zip"])
+        parse("job", "", ["caption"], ["in", "out", "--input-format", "zip"])
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert all(kind.value in said for kind in InputFormat)
@@ -64,6 +65,6 @@ def test_a_format_is_one_of_those_that_are_read(capsys: pytest.CaptureFixture[st
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     """--help lists the flags on standard output."""
     with pytest.raises(SystemExit) as stop:
-        parse("job", "Label images.", "caption", ["--help"])
+        parse("job", "Label images.", ["caption"], ["--help"])
     assert stop.value.code == 0
     assert "--drain-seconds" in capsys.readouterr().out

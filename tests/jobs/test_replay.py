@@ -23,12 +23,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[LabellingArguments]:
     """What would be run, instead of running it."""
     given: list[LabellingArguments] = []
 
-    def label(program: str, arguments: LabellingArguments, column: str) -> int:
-        assert (program, column) == ("replay", "caption")
+    def run_job(program: str, arguments: LabellingArguments) -> int:
+        assert program == "replay"
         given.append(arguments)
         return 0
 
-    monkeypatch.setattr(replay, "label", label)
+    monkeypatch.setattr(replay, "run_job", run_job)
     return given
 
 
@@ -77,8 +77,8 @@ def test_the_replay_asks_what_the_run_asked(folder: str, asked: list[LabellingAr
     assert replay.main([run.output, *flags]) == 0
     request, options = asked[0].request, asked[0].options
     job = request.resolve("cuda")  # where `auto` would not come to int4
-    assert (job.input, job.output, job.task) == (run.spec.job.input, run.output, "caption")
-    assert (job.prompt, job.model_digest) == (run.spec.job.prompt, POCKET)
+    assert (job.input, job.output) == (run.spec.job.input, run.output)
+    assert (job.tasks, job.model_digest) == (run.spec.job.tasks, POCKET)
     assert job.quantization == "int4"
     assert (job.replay_of, job.replay_codes) == ("00000001", (ErrorCode.TRUNCATED,))
     assert (options.replicas, options.new_run, asked[0].max_failed) == (2, False, 3)

@@ -15,7 +15,7 @@ from schemas.outcome import ErrorCode
 from schemas.run import Heartbeat
 from tests.inspected import change_bytes, finished, label, planned
 from tests.jobs.commands import ROOT, environment
-from tests.runs import job_spec, put
+from tests.runs import caption, job_spec, put
 from workers.model.description import SHIPPED, describe
 from workers.plan import Run
 
@@ -139,7 +139,9 @@ def test_the_command_goes_on_with_just_that_job() -> None:
         prompt=pocket.generation.caption_prompt,
     )
     assert command_for(job) == "python jobs/caption_bucket.py '/my in' /out --quant none"
-    other = replace(job, prompt="<ImageHere>?", input_format=InputFormat.CSV, image_column="u")
+    other = replace(
+        job, tasks=(caption("<ImageHere>?"),), input_format=InputFormat.CSV, image_column="u"
+    )
     assert command_for(other) == (
         "python jobs/caption_bucket.py '/my in' /out --quant none --prompt '<ImageHere>?' "
         "--input-format csv --image-column u"

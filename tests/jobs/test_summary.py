@@ -10,8 +10,9 @@ import pytest
 from jobs.summary import summary
 from schemas.image import ImageRef, Shard
 from schemas.outcome import RunFolderError
+from schemas.rows import row_schema
 from schemas.run import Result, ResultPart, RunNames, RunSpec
-from tests.runs import job_spec, rows
+from tests.runs import SCHEMAS, job_spec, rows
 from workers.plan import Run
 from workers.sink import commit_part
 
@@ -21,7 +22,9 @@ def whole_run(output: Path, *names: str, **changes: object) -> tuple[Run, Result
     job = job_spec(output=str(output))
     images = tuple(ImageRef(f"/in/{name}", f"/in/{name}", "", 3) for name in names)
     part = commit_part(
-        job.output, "00000001", "0" * 64, Shard(0, images), rows(Shard(0, images)), "caption", "a"
+        *(job.output, "00000001", "0" * 64, Shard(0, images), rows(Shard(0, images))),
+        row_schema(SCHEMAS),
+        "a",
     )
     spec = RunSpec("00000001", job, "me", "0" * 16, datetime.now(UTC).isoformat())
     line = ResultPart(part.name, part.sha256, len(names), 0)
@@ -34,18 +37,18 @@ def test_files_that_were_not_looked_at_are_told_in_words(tmp_path: Path) -> None
     """Their number and kinds; the program's own files under OUTPUT go without saying."""
     skipped = {"extension": 1200, "hidden": 2, "under_output": 7}
     run, result = whole_run(tmp_path, "a.png", skipped=skipped)
-    lines = summary(run, result, False, "caption").splitlines()
+    lines = summary(run, result, False).splitlines()
     assert lines[1] == (
         "Not looked at: 1,202 other files (1,200 without an image's extension, 2 hidden)."
     )
     run, result = whole_run(tmp_path, "a.png", skipped={"under_output": 7})
-    assert "Not looked at" not in summary(run, result, False, "caption")
+    assert "Not looked at" not in summary(run, result, False)
 
 
 def test_names_do_not_move_the_cursor(tmp_path: Path) -> None:
     """Control characters of a name are shown escaped, and other letters as they are."""
     run, result = whole_run(tmp_path, "\x1b[2Jé\n猫.png")
-    shown = summary(run, result, False, "caption")
+    shown = summary(run, result, False)
     assert "\\x1b[2Jé\\n猫.png: " in shown
     assert "\x1b" not in shown
 
@@ -53,7 +56,7 @@ def test_names_do_not_move_the_cursor(tmp_path: Path) -> None:
 def test_the_query_survives_an_apostrophe(tmp_path: Path) -> None:
     """The printed DuckDB query finds the labels of an OUTPUT called `bob's`."""
     run, result = whole_run(tmp_path / "bob's", "a.png")
-    query = summary(run, result, False, "caption").partition("in DuckDB ")[2]
+    query = summary(run, result, False).partition("in DuckDB ")[2]
     assert len(duckdb.sql(query).fetchall()) == 1
 
 
@@ -62,7 +65,7 @@ def test_labels_that_are_gone_are_one_sentence(tmp_path: Path) -> None:
     run, result = whole_run(tmp_path, "a.png")
     (tmp_path / RunNames(1).part(0)).unlink()
     with pytest.raises(RunFolderError, match="run 00000001 is finished but its labels are gone"):
-        summary(run, result, True, "caption")
+        summary(run, result, True)
 
 
 def test_labels_that_cannot_be_read_now_do_not_undo_a_run(tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_labels_that_cannot_be_read_now_do_not_undo_a_run(tmp_path: Path) -> Non
     part = tmp_path / RunNames(1).part(0)
     part.unlink()
     part.mkdir()
-    lines = summary(run, result, False, "caption").splitlines()
+    lines = summary(run, result, False).splitlines()
     assert lines[0] == "1 of 1 images labelled."
     assert lines[1].startswith("  No examples: ")
     assert lines[2].startswith("Labels: ")

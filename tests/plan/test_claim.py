@@ -12,8 +12,9 @@ import s3fs
 
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
+from schemas.rows import row_schema
 from schemas.run import RunNames
-from tests.runs import job_spec, png, put, rows
+from tests.runs import SCHEMAS, job_spec, png, put, rows
 from workers.plan import Run, finish, freeze, load_shards, open_run, open_run_of, read_spec
 from workers.sink import commit_part
 from workers.store import fetch, list_pages
@@ -32,7 +33,7 @@ def complete(run: Run) -> None:
     for shard in load_shards(run, plan):
         run_id = run.spec.run_id
         labels = rows(shard, run_id)
-        commit_part(run.output, run_id, plan.digest, shard, labels, "caption", "a")
+        commit_part(run.output, run_id, plan.digest, shard, labels, row_schema(SCHEMAS), "a")
     finish(run, plan, {})
 
 
@@ -84,7 +85,7 @@ def test_a_planned_run_says_itself_what_auto_means(folder: str) -> None:
     assert open_run_of(jobs, not_asked) == run
     for shard in load_shards(run, plan):
         labels = rows(shard, plan.run_id)
-        commit_part(run.output, plan.run_id, plan.digest, shard, labels, "caption", "a")
+        commit_part(run.output, plan.run_id, plan.digest, shard, labels, row_schema(SCHEMAS), "a")
     finish(run, plan, {})
     assert open_run_of(jobs, not_asked) == Run(run.spec, finished=True)
     assert open_run_of(jobs, lambda: jobs["cpu"], new_run=True).spec.job == jobs["cpu"]

@@ -15,8 +15,9 @@ from schemas.outcome import (
     RunFolderError,
     UsageError,
 )
+from schemas.rows import row_schema
 from schemas.run import Plan
-from tests.runs import job_spec, png, put, rows
+from tests.runs import SCHEMAS, job_spec, png, put, rows
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result
 from workers.sink import commit_part, committed
 from workers.store import fetch, remove
@@ -41,7 +42,7 @@ def commit(run: Run, plan: Plan, skip: set[int]) -> None:
     run_id = run.spec.run_id
     for shard in load_shards(run, plan, skip):
         labels = rows(shard, run_id)
-        commit_part(run.output, run_id, plan.digest, shard, labels, "caption", "a")
+        commit_part(run.output, run_id, plan.digest, shard, labels, row_schema(SCHEMAS), "a")
 
 
 def goes_on(run: Run) -> None:
@@ -140,7 +141,7 @@ DAMAGES: list[tuple[Callable[[Run, Plan], None], type[BucketsightError], ExitCod
     ),
     (
         lambda run, _: alter(
-            run, run.names.spec, lambda value: {"job": value["job"] | {"prompt": "<ImageHere>?"}}
+            run, run.names.spec, lambda value: {"job": value["job"] | {"quantization": "int8"}}
         ),
         RunFolderError,
         ExitCode.FAILED,

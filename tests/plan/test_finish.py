@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from schemas.outcome import ErrorCode, ForeignPartError, RunFolderError
+from schemas.rows import row_schema
 from schemas.run import PartRecord, Plan
 from tests.fake_store import FakeStore, fake_store
-from tests.runs import job_spec, png, put, row, rows
+from tests.runs import SCHEMAS, job_spec, png, put, row, rows
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_result
 from workers.sink import commit_part
 from workers.store import Entry, Patience, fetch, remove
@@ -32,7 +33,7 @@ def commit_all(run: Run, plan: Plan, skip: Any = ()) -> dict[int, PartRecord]:
         labels = rows(shard, run.spec.run_id)
         labels[0] = row(shard.images[0], run.spec.run_id, ErrorCode.TRUNCATED)
         records[shard.index] = commit_part(
-            run.output, run.spec.run_id, plan.digest, shard, labels, "caption", "a"
+            run.output, run.spec.run_id, plan.digest, shard, labels, row_schema(SCHEMAS), "a"
         )
     return records
 

@@ -16,7 +16,7 @@ from schemas.outcome import DamagedPlanError, StoreError, UsageError
 from schemas.passed import passed_values
 from schemas.run import Plan
 from tests.fake_store import FakeStore, fake_store
-from tests.runs import job_spec, png, put
+from tests.runs import SCHEMAS, job_spec, png, put
 from workers.plan import Run, freeze, load_shards, open_run, read_plan
 from workers.plan import pages as plan_pages
 from workers.store import Entry, Patience
@@ -181,7 +181,7 @@ def test_what_a_manifest_says_is_frozen_with_its_types(folder: str) -> None:
     assert types.items() <= passed.items()
     assert list(passed) == sorted(passed)
     images = [image for shard in load_shards(run, plan) for image in shard.images]
-    values = [passed_values(image.columns, plan.columns) for image in images]
+    values = [passed_values(image.columns, plan.columns, SCHEMAS) for image in images]
     assert [(one["text"], one["score"], one["mixed"]) for one in values][:2] == [
         ("one", 1.0, "1"),
         (None, 0.5, "two"),
@@ -196,3 +196,16 @@ def test_columns_that_rows_cannot_have_are_refused(folder: str) -> None:
     with pytest.raises(UsageError, match="input_caption"):
         freeze(run, None, "cpu", 8)
     assert read_plan(run) is None
+
+
+def test_a_text_that_input_does_not_have_is_refused(folder: str) -> None:
+    """A job that reads the texts of its images in a column stops where INPUT has no such column,
+    before anything is planned, and the sentence names those that there are.
+    """
+    job = manifest(folder, '{"uri": "0.png", "words": "one"}', '{"uri": "1.png"}')
+    run = open_run(replace(job, text="column:text"))
+    with pytest.raises(UsageError, match=r"no column 'text'.*, it has words:"):
+        freeze(run, None, "cpu", 8)
+    assert read_plan(run) is None
+    there = open_run(replace(job, text="column:words"), new_run=True)
+    assert freeze(there, None, "cpu", 8).items == 2

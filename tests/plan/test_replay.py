@@ -8,8 +8,9 @@ import pytest
 
 from schemas.job import JobSpec
 from schemas.outcome import ErrorCode, ForeignPartError, RunFolderError, UsageError
+from schemas.rows import row_schema
 from schemas.run import Plan, RunNames
-from tests.runs import job_spec, png, put, row
+from tests.runs import SCHEMAS, job_spec, png, put, row
 from workers.plan import Run, finish, freeze, load_shards, open_run
 from workers.plan import replay as module
 from workers.sink import commit_part
@@ -41,7 +42,7 @@ def commit(run: Run, plan: Plan, failed: Mapping[int, ErrorCode], shards: int) -
     run_id = run.spec.run_id
     for shard in load_shards(run, plan, skip=range(shards, plan.shards)):
         rows = [row(image, run_id, failed.get(int(image.uri[-5]))) for image in shard.images]
-        commit_part(run.output, run_id, plan.digest, shard, rows, "caption", "a")
+        commit_part(run.output, run_id, plan.digest, shard, rows, row_schema(SCHEMAS), "a")
 
 
 def again(store: str, *codes: ErrorCode, of: str = "00000001") -> JobSpec:

@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from schemas.image import InputFormat
-from schemas.job import JobSpec, Preprocessing
+from schemas.image import ImageRef, InputFormat
+from schemas.job import JobSpec, Preprocessing, TaskSpec
 from schemas.outcome import ErrorCode, PromptError, UsageError
-from tests.runs import job_spec
+from schemas.run import RunSpec
+from tests.runs import caption, job_spec
 
 MEANINGS = [
     {"model_digest": "1" * 64},
     {"quantization": "int8"},
-    {"prompt": "another <ImageHere>"},
+    {"tasks": (caption("another <ImageHere>"),)},
     {"preprocessing": Preprocessing(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))},
     {"preprocessing": Preprocessing(56, (0.5, 0.5, 0.4), (0.25, 0.25, 0.25))},
     {"preprocessing": Preprocessing(56, (0.5, 0.5, 0.5), (0.25, 0.25, 0.2))},
-    {"max_new_tokens": 21},
+    {"tasks": (caption(max_new_tokens=21),)},
     {"semantics": 2},
 ]
 
@@ -84,6 +85,66 @@ def test_a_job_written_before_there_were_containers_comes_back() -> None:
     assert JobSpec.from_json(value).fingerprint() == "925b95e89b6bcd70"
 
 
+def test_a_job_written_when_there_was_one_task_comes_back() -> None:
+    """A `spec.json` with the one task's fields is the job of that task, under the same names."""
+    value = job_spec().to_json()
+    (task,) = value.pop("tasks")
+    del value["text"]
+    older = value | {"task": task["name"]} | task["options"]
+    assert JobSpec.from_json(older) == job_spec()
+    spec = RunSpec("00000001", job_spec(), "me", "0" * 16, "then")
+    document = json.loads(spec.to_json()) | {"format_version": 1, "job": older}
+    assert RunSpec.from_json(json.dumps(document).encode(), "spec.json") == spec
+
+
+TASKS = (caption(), TaskSpec("tags", {"top": 3}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tasks": TASKS[:1]},
+        {"tasks": (TASKS[0], TaskSpec("tags", {"top": 4}))},
+        {"text": "column:text"},
+    ],
+)
+def test_all_tasks_with_their_options_are_the_meaning(change: dict[str, Any]) -> None:
+    """Another task, another option of one, a text from elsewhere: other labels."""
+    job = job_spec(tasks=TASKS)
+    assert replace(job, **change).meaning_id() != job.meaning_id()
+    assert replace(job, **change).lineage() != job.lineage()
+
+
+def test_a_task_with_other_columns_is_a_version_of_the_same_job() -> None:
+    """A task's version leaves meaning and lineage alone, and makes another job."""
+    job = job_spec(tasks=TASKS)
+    later = job_spec(tasks=(TASKS[0], replace(TASKS[1], version=2)))
+    assert later.meaning_id() == job.meaning_id()
+    assert later.lineage() == job.lineage()
+    assert later.fingerprint() != job.fingerprint()
+
+
+def test_tasks_have_one_order() -> None:
+    """The same tasks are the same job: named twice or in another order they are refused."""
+    for tasks in (TASKS[::-1], TASKS[:1] * 2):
+        with pytest.raises(UsageError, match="twice or out of order"):
+            job_spec(tasks=tasks)
+
+
+def test_a_text_of_input_is_part_of_what_is_looked_at() -> None:
+    """Where tasks read a column, an item with another text in it is another version; where they
+    read none, the columns are nothing to it.
+    """
+    one, two = (
+        ImageRef("a", "a", "etag:1", 3, columns=json.dumps({"text": text})) for text in "xy"
+    )
+    reading = job_spec(text="column:text")
+    assert reading.input_digest(one).startswith("etag:1+text:")
+    assert reading.input_digest(one) != reading.input_digest(two)
+    for text in ("", "sidecar", "ocr", "none"):
+        assert job_spec(text=text).input_digest(one) == "etag:1"
+
+
 def test_a_model_renamed_is_the_same_model() -> None:
     """The digest is the model's identity, its name is not."""
     assert job_spec(model_id="copy").fingerprint() == job_spec().fingerprint()
@@ -105,8 +166,9 @@ def test_json_and_pickle_give_the_job_back() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"task": "poetry"},
-        {"max_new_tokens": 0},
+        {"tasks": []},
+        {"tasks": [{"name": "caption", "options": {"prompt": "no image"}}]},
+        {"tasks": [{"name": "caption"}]},
         {"model_digest": ""},
         {"quantization": "auto"},
         {"preprocessing": {"image_size": 0, "mean": [0, 0, 0], "std": [1, 1, 1]}},
@@ -131,7 +193,7 @@ def test_a_prompt_holds_the_image_once(prompt: str) -> None:
         job_spec(prompt=prompt)
 
 
-@pytest.mark.parametrize("name", ["prompt", "input", "output", "model_id"])
+@pytest.mark.parametrize("name", ["input", "output", "model_id"])
 def test_text_that_cannot_be_written_is_refused(name: str) -> None:
     """An argument of bytes that are no UTF-8 is bad usage, and the sentence can be printed."""
     text = "<ImageHere> " + b"\xff".decode(errors="surrogateescape")

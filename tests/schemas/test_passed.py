@@ -10,6 +10,7 @@ import pytest
 from schemas.outcome import UsageError
 from schemas.passed import MOST_COLUMNS, PassedTypes, passed_values
 from schemas.rows import PASSED_TYPES, PassedColumn
+from tests.runs import SCHEMAS
 
 UNIFIED: list[tuple[list[Any], str, list[Any]]] = [
     ([1, -5, None], "int64", [1, -5, None]),
@@ -39,7 +40,7 @@ def test_a_name_has_one_type_and_no_value_is_lost(
     for text in ["", "{}", *texts]:
         types.look_at(text)
     assert types.columns() == (PassedColumn("name", kind),)
-    values = [passed_values(text, types.columns())["name"] for text in texts]
+    values = [passed_values(text, types.columns(), SCHEMAS)["name"] for text in texts]
     assert values == given
     assert [type(value) for value in values] == [type(value) for value in given]
     assert pa.array(values, PASSED_TYPES[kind]).to_pylist() == given
@@ -61,16 +62,19 @@ def test_columns_are_sorted_by_name_and_never_by_arrival() -> None:
 def test_rows_have_every_column_under_the_name_that_rows_give_it() -> None:
     """What an item lacks is null, and a name of ours is prefixed."""
     passed = (PassedColumn("text", "string"), PassedColumn("caption", "string"))
-    assert passed_values("", passed) == {"text": None, "input_caption": None}
-    assert passed_values('{"caption": "x"}', passed) == {"text": None, "input_caption": "x"}
-    assert passed_values('{"text": "x"}', ()) == {}
+    assert passed_values("", passed, SCHEMAS) == {"text": None, "input_caption": None}
+    assert passed_values('{"caption": "x"}', passed, SCHEMAS) == {
+        "text": None,
+        "input_caption": "x",
+    }
+    assert passed_values('{"text": "x"}', (), SCHEMAS) == {}
 
 
 def test_numbers_that_json_does_not_know_are_numbers() -> None:
     """NaN and infinity, as other programs write them, are doubles."""
     types = PassedTypes()
     types.look_at('{"a": NaN, "b": Infinity}')
-    values = passed_values('{"a": NaN, "b": -Infinity}', types.columns())
+    values = passed_values('{"a": NaN, "b": -Infinity}', types.columns(), SCHEMAS)
     assert math.isnan(values["a"])
     assert values["b"] == -math.inf
 
@@ -82,7 +86,7 @@ def test_half_a_sign_breaks_no_table() -> None:
     text = r'{"a\ud800": "x\uDFFF", "b": "\ud83c\udf4e"}'
     types = PassedTypes()
     types.look_at(text)
-    values = passed_values(text, types.columns())
+    values = passed_values(text, types.columns(), SCHEMAS)
     assert values == {"a?": "x?", "b": "🍎"}
 
 

@@ -20,7 +20,7 @@ from schemas.passed import passed_values
 from schemas.rows import SCHEMA_VERSION_KEY, PassedColumn, row_schema
 from schemas.run import PartRecord, RunNames
 from tests.clock import patience
-from tests.runs import put, refs, row, rows
+from tests.runs import SCHEMAS, put, refs, row, rows
 from workers.sink import commit_part, committed, read_part
 from workers.store import fetch
 
@@ -33,7 +33,7 @@ def shard(index: int = 0, count: int = 3) -> Shard:
 
 
 def write(output: str, part: Shard, attempt: str = "a") -> PartRecord:
-    return commit_part(output, RUN, PLAN, part, rows(part), "caption", attempt)
+    return commit_part(output, RUN, PLAN, part, rows(part), row_schema(SCHEMAS), attempt)
 
 
 def test_a_part_holds_a_row_for_each_item(store: str) -> None:
@@ -53,10 +53,10 @@ def test_nothing_but_failures_has_the_same_schema(tmp_path: Path) -> None:
     part = shard()
     codes = [ErrorCode.TRUNCATED, ErrorCode.NOT_AN_IMAGE, ErrorCode.TRUNCATED]
     failures = [row(image, code=code) for image, code in zip(part.images, codes, strict=True)]
-    record = commit_part(str(tmp_path), RUN, PLAN, part, failures, "caption", "a")
+    record = commit_part(str(tmp_path), RUN, PLAN, part, failures, row_schema(SCHEMAS), "a")
     assert record.footer.failed_by_code == {"truncated": 2, "not_an_image": 1}
     schema = pq.read_schema(tmp_path / record.name)
-    assert schema.equals(row_schema("caption"))
+    assert schema.equals(row_schema(SCHEMAS))
     assert schema.metadata[SCHEMA_VERSION_KEY] == b"1"
 
 
@@ -70,12 +70,14 @@ def test_columns_of_input_are_in_every_part(tmp_path: Path) -> None:
         part = shard(index)
         said = ('{"text":"é","width":7}', "", '{"width":null}')
         given = [
-            row(image, code=code) | passed_values(text, passed)
+            row(image, code=code) | passed_values(text, passed, SCHEMAS)
             for image, text in zip(part.images, said, strict=True)
         ]
-        records.append(commit_part(str(tmp_path), RUN, PLAN, part, given, "caption", "a", passed))
+        records.append(
+            commit_part(str(tmp_path), RUN, PLAN, part, given, row_schema(SCHEMAS, passed), "a")
+        )
     tables = [pq.read_table(tmp_path / record.name, partitioning=None) for record in records]
-    assert tables[0].schema.remove_metadata() == row_schema("caption", passed).remove_metadata()
+    assert tables[0].schema.remove_metadata() == row_schema(SCHEMAS, passed).remove_metadata()
     assert tables[0].schema.equals(tables[1].schema)
     for table in tables:
         assert table["text"].to_pylist() == ["é", None, None]
@@ -119,7 +121,7 @@ def write_foreign(output: str, plan: str = PLAN, index: int = 0) -> None:
     """A part of another plan, or of another shard, under this shard's name."""
     part = shard(index)
     scratch = f"{output}/elsewhere"
-    record = commit_part(scratch, RUN, plan, part, rows(part), "caption", "a")
+    record = commit_part(scratch, RUN, plan, part, rows(part), row_schema(SCHEMAS), "a")
     put(output, RunNames(1).part(0), fetch(f"{scratch}/{record.name}"))
 
 
@@ -153,7 +155,7 @@ def test_rows_that_are_not_the_shards_are_never_written(
     given = rows(shard())
     damage(given)
     with pytest.raises(AssertionError):
-        commit_part(str(tmp_path), RUN, PLAN, shard(), given, "caption", "a")
+        commit_part(str(tmp_path), RUN, PLAN, shard(), given, row_schema(SCHEMAS), "a")
     assert committed(str(tmp_path), RUN) == set()
 
 

@@ -11,11 +11,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.image import ImageRef
+from schemas.job import JobSpec
 from schemas.outcome import ForeignPartError, Status, UsageError
 from schemas.passed import passed_values
-from schemas.rows import SCHEMA_VERSION_KEY, TASK_COLUMNS, TASK_KEY, PassedColumn, passed_name
+from schemas.rows import (
+    SCHEMA_VERSION_KEY,
+    TASK_KEY,
+    PassedColumn,
+    TaskSchema,
+    passed_name,
+    row_schema,
+)
 from schemas.run import PartFooter, ResultPart
 from workers.sink import footer_of
+from workers.tasks import Task, answer_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +35,23 @@ class Expected:
     shard: int
     run_id: str
     plan_digest: str
-    task: str
-    meaning_id: str
-    schema: pa.Schema
+    job: JobSpec
+    tasks: Sequence[Task]
     passed: Sequence[PassedColumn]
-    """INPUT's columns, which the schema ends with."""
+    """INPUT's columns, which rows end with."""
     rows: int
     images: Sequence[ImageRef] | None
     """None where the page of the plan that names them is damaged."""
     line: ResultPart | None
     """None while the run is not finished."""
+
+    @property
+    def task_schemas(self) -> list[TaskSchema]:
+        return [task.schema for task in self.tasks]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return row_schema(self.task_schemas, self.passed)
 
 
 @dataclass(slots=True)
@@ -82,13 +98,14 @@ def _origin(footer: PartFooter, expected: Expected) -> Iterator[str]:
 
 
 def _schema(schema: pa.Schema, expected: Expected) -> Iterator[str]:
-    told, wanted = schema.metadata or {}, expected.schema.metadata
-    for key, name in ((SCHEMA_VERSION_KEY, "schema version"), (TASK_KEY, "task")):
+    planned = expected.schema
+    told, wanted = schema.metadata or {}, planned.metadata
+    for key, name in ((SCHEMA_VERSION_KEY, "schema version"), (TASK_KEY, "tasks")):
         if told.get(key) != wanted[key]:
             value = told.get(key, b"none").decode(errors="replace")
             yield f"is of {name} {value}, not {wanted[key].decode()}"
-    if not schema.equals(expected.schema):
-        columns = {column.name for column in set(schema) ^ set(expected.schema)}
+    if not schema.equals(planned):
+        columns = {column.name for column in set(schema) ^ set(planned)}
         yield f"has other columns ({', '.join(sorted(columns)) or 'in another order'})"
 
 
@@ -99,20 +116,21 @@ def _examine_rows(table: pa.Table, footer: PartFooter, expected: Expected, found
     found.labelled = pc.sum(labelled).as_py() or 0
     found.failed_by_code = Counter(str(code) for code in codes)
     found.problems += _items(table, expected)
-    found.problems += _outcomes(table, expected.task, labelled, failed)
+    found.problems += _outcomes(table, expected.tasks, labelled, failed)
     found.problems += _counts(footer, expected, table.num_rows, found)
 
 
 def _items(table: pa.Table, expected: Expected) -> Iterator[str]:
     if table.num_rows != expected.rows:
         yield f"holds {table.num_rows:,} rows, its shard {expected.rows:,} images"
-    for column, wanted in (("run_id", expected.run_id), ("meaning_id", expected.meaning_id)):
+    for column, wanted in (("run_id", expected.run_id), ("meaning_id", expected.job.meaning_id())):
         others = pc.not_equal(table[column], wanted)
         if (row := _first(others)) is not None:
             yield f"holds a row of {column} {table[column][row]} (row {row})"
     if expected.images is None:
         return
-    passed = table.select([passed_name(column.name) for column in expected.passed])
+    tasks = expected.task_schemas
+    passed = table.select([passed_name(column.name, tasks) for column in expected.passed])
     columns = [table[name].to_pylist() for name in ("item_id", "uri", "input_digest")]
     rows = zip(*columns, passed.to_pylist() or repeat({}), strict=False)
     for number, ((item, uri, version, said), image) in enumerate(
@@ -124,28 +142,27 @@ def _items(table: pa.Table, expected: Expected) -> Iterator[str]:
         if uri != image.uri:
             yield f"says that {item} lies at {uri}, the plan at {image.uri} (row {number})"
             return
-        if said != passed_values(image.columns, expected.passed):
+        if said != passed_values(image.columns, expected.passed, tasks):
             yield f"does not pass on what INPUT says of {item} (row {number})"
             return
-        if version != image.input_digest:
+        planned = expected.job.input_digest(image)
+        if version != planned:
             yield (
-                f"holds version {version!r} of {item} where the plan has "
-                f"{image.input_digest!r} (row {number})"
+                f"holds version {version!r} of {item} where the plan has {planned!r} (row {number})"
             )
             return
 
 
 def _outcomes(
-    table: pa.Table, task: str, labelled: pa.ChunkedArray, failed: pa.ChunkedArray
+    table: pa.Table, tasks: Sequence[Task], labelled: pa.ChunkedArray, failed: pa.ChunkedArray
 ) -> Iterator[str]:
     """A labelled row has its labels and no error, a failed one an error and no label."""
     if (row := _first(pc.invert(pc.or_(labelled, failed)))) is not None:
         yield f"holds a row of status {table['status'][row].as_py()!r} (row {row})"
-    for column in TASK_COLUMNS[task]:
-        if column.nullable:
-            empty = pc.is_null(table[column.name])
-            yield from _said(table, pc.and_(labelled, empty), f"labelled without a {column.name}")
-            yield from _said(table, pc.and_not(failed, empty), f"failed with a {column.name}")
+    for name in answer_columns(tasks):
+        empty = pc.is_null(table[name])
+        yield from _said(table, pc.and_(labelled, empty), f"labelled without a {name}")
+        yield from _said(table, pc.and_not(failed, empty), f"failed with a {name}")
     for name in ("error_code", "error_message"):
         empty = pc.is_null(table[name])
         yield from _said(table, pc.and_not(labelled, empty), f"labelled with an {name}")

@@ -1,13 +1,13 @@
 """That a run lost nothing and doubled nothing, proven from its files alone."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas.image import ImageRef
 from schemas.job import JobSpec
 from schemas.outcome import DamagedPlanError, UsageError
-from schemas.rows import SCHEMA_VERSION, row_schema
+from schemas.rows import SCHEMA_VERSION
 from schemas.run import Plan, PlanPage, Result, shard_of
 from schemas.uri import join
 from workers.inspection.documents import plan_problems, read_page, result_problems
@@ -15,6 +15,7 @@ from workers.inspection.part import Expected, Found, examine
 from workers.inspection.runs import RunFiles, read_run
 from workers.plan.documents import Run, find_document
 from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, fetch, list_pages
+from workers.tasks import Task, tasks_of
 from workers.threads import in_order
 
 READERS = 8
@@ -128,6 +129,7 @@ def _expected(
     run: Run, plan: Plan, result: Result | None, proof: Proof, patience: Patience
 ) -> Iterator[Expected]:
     """Each part that is there and belongs there; notes those that do not, and those that lack."""
+    tasks = tasks_of(run.spec.job)
     there = set(_files(run, patience))
     wanted = {run.names.part(shard) for shard in range(plan.shards)}
     for name in sorted(there - wanted):
@@ -142,7 +144,7 @@ def _expected(
         for shard in range(page.first_shard, page.first_shard + page.shards):
             name = run.names.part(shard)
             if name in there:
-                yield _part(run, plan, result, shard, images.get(shard))
+                yield _part(run, tasks, plan, result, shard, images.get(shard))
             elif run.finished:
                 proof.broken.append(Broken(name, "is missing", shard))
             else:
@@ -151,6 +153,7 @@ def _expected(
 
 def _part(
     run: Run,
+    tasks: Sequence[Task],
     plan: Plan,
     result: Result | None,
     shard: int,
@@ -161,9 +164,8 @@ def _part(
         shard=shard,
         run_id=plan.run_id,
         plan_digest=plan.digest,
-        task=run.spec.job.task,
-        meaning_id=run.spec.job.meaning_id(),
-        schema=row_schema(run.spec.job.task, plan.columns),
+        job=run.spec.job,
+        tasks=tasks,
         passed=plan.columns,
         rows=plan.images_of(shard),
         images=images,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from unicodedata import category
 
 from schemas.job import IMAGE_PLACEHOLDER
 from schemas.outcome import PromptError
@@ -19,6 +21,8 @@ DEMO_TEMPLATE = (
 """The demo of stages 1 to 3."""
 INSTRUCTION_TEMPLATE = "<s>[INST] <Img><ImageHere></Img> {question} [/INST]"
 """Stage 4's demo."""
+
+_LINE_ENDS = ("Cc", "Zl", "Zp")
 
 END_OF_ANSWER = "###"
 """What every trained answer ends with, and the authors' Chat stops at."""
@@ -55,6 +59,29 @@ def resolve_prompt(text: str, template: str) -> str:
             f"the prompt holds {IMAGE_PLACEHOLDER} {places} times; one image has one place"
         )
     return text if places else template.replace(QUESTION_PLACE, text)
+
+
+_MARKS = re.compile(
+    r"<\s*/?\s*(?:img|imagehere|s)\s*>|<\|[^|>]*\|>|\[\s*/?\s*inst\s*\]|(?:human|assistant)\s*:",
+    re.IGNORECASE,
+)
+_BRACKETS = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "|": None, ":": " "})
+_CONTRACTED = re.compile(r"(?<=\w)'(?=(?:s|t|d|m|re|ve|ll)\b)", re.IGNORECASE)
+_HELD = "\ue000"
+"""For a moment, where an apostrophe stays."""
+
+
+def quoted(text: str) -> str:
+    """`text` as it can stand in a prompt between two `'` without getting out.
+
+    What would be the mark of a turn, of an image or of the text's end is put in other signs, and an
+    apostrophe that could end the quotation becomes ’. Words, contractions among them, stay as they
+    are (SPEC.md §8 has the text verbatim).
+    """
+    line = "".join(" " if category(sign) in _LINE_ENDS else sign for sign in text)
+    line = re.sub("#{2,}", "#", line.replace(_HELD, " "))
+    line = _MARKS.sub(lambda mark: mark[0].translate(_BRACKETS), line)
+    return _CONTRACTED.sub(_HELD, line.strip()).replace("'", "’").replace(_HELD, "'")
 
 
 def clean_answer(text: str) -> str:

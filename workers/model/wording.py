@@ -64,20 +64,22 @@ class Wording:
             )
         more = want.max_new_tokens if isinstance(want, Greedy) else want.trie.depth
 
+        text = prompt.text or ""
+
         def cut_at(length: int) -> tuple[Ids, Ids]:
-            text = prompt.text[:length]
-            before, after = plain_ids(
-                self._tokenizer, [piece.replace(TEXT_PLACE, text) for piece in pieces]
-            )
+            said = pieces
+            if prompt.text is not None:
+                said = [piece.replace(TEXT_PLACE, text[:length]) for piece in pieces]
+            before, after = plain_ids(self._tokenizer, said)
             return tuple(before), tuple(after)
 
         def positions(length: int) -> int:
             return queries + sum(map(len, cut_at(length)))
 
         room = self._context - more
-        if positions(len(prompt.text)) <= room:
-            return cut_at(len(prompt.text))
-        too_long = bisect_right(range(len(prompt.text)), room, key=positions)
+        if positions(len(text)) <= room:
+            return cut_at(len(text))
+        too_long = bisect_right(range(len(text)), room, key=positions)
         if not too_long:
             raise PromptError(
                 f"a prompt of {positions(0)} positions and {more} more do not fit into the model's "

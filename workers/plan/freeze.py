@@ -1,12 +1,13 @@
 """List, sort, cut, freeze: the plan is made once, and plan.json alone makes it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from uuid import uuid4
 
-from schemas.job import JobSpec
+from schemas.job import TEXT_COLUMN, JobSpec
 from schemas.outcome import DamagedPlanError, UsageError
-from schemas.rows import row_schema
+from schemas.rows import PassedColumn, row_schema
 from schemas.run import Plan, PlanPage
 from schemas.uri import join
 from workers.plan.cut import SMALL_SHARDS, Cut, cut_for
@@ -17,6 +18,7 @@ from workers.plan.replay import failed_ids, nothing_failed, replayed_run
 from workers.sink import commit, committed
 from workers.source import list_images, no_images
 from workers.store import PATIENCE, Patience
+from workers.tasks import tasks_of
 
 
 class PlanRule(StrEnum):
@@ -59,7 +61,7 @@ def freeze(
     with open_listing() as listing:
         items, skipped = _list(job, listing, patience)
         columns = listing.columns()
-        row_schema(job.task, columns)  # refuses names that rows cannot have
+        _require_columns(job, columns)
         cut = cut_for(items, shard_images, job.preprocessing.image_size, device)
         attempt = uuid4().hex
         pages = _write_pages(run, listing, cut, attempt, patience)
@@ -81,6 +83,18 @@ def freeze(
     )
     stored = commit(run.output, run.names.plan, plan.to_json(), patience)
     return Plan.from_json(stored, join(run.output, run.names.plan))
+
+
+def _require_columns(job: JobSpec, columns: Sequence[PassedColumn]) -> None:
+    """Raises UsageError for names that rows cannot have, and a text's that INPUT does not have."""
+    row_schema([task.schema for task in tasks_of(job)], columns)
+    name = job.text.removeprefix(TEXT_COLUMN)
+    if name not in (job.text, *(column.name for column in columns)):
+        there = ", ".join(column.name for column in columns) or "none at all"
+        raise UsageError(
+            f"INPUT has no column {name!r} for the texts of its images, it has {there}: say where "
+            "they are with --text column:NAME, sidecar, ocr or none"
+        )
 
 
 def _list(job: JobSpec, listing: Listing, patience: Patience) -> tuple[int, Counter[str]]:

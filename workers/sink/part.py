@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 
 from schemas.image import Shard
 from schemas.outcome import ForeignPartError, RunFolderError, Status
-from schemas.rows import PassedColumn, row_schema
 from schemas.run import PART_KEY, PartFooter, PartRecord, RunNames, shard_of
 from schemas.uri import join
 from workers.sink.create import commit
@@ -23,15 +22,14 @@ def commit_part(
     plan_digest: str,
     shard: Shard,
     rows: Sequence[Mapping[str, Any]],
-    task: str,
+    schema: pa.Schema,
     attempt: str,
-    passed: Sequence[PassedColumn] = (),
     patience: Patience = PATIENCE,
 ) -> PartRecord:
     """Write `rows`, one for each image of `shard` and in its order, as the shard's part.
 
-    `attempt` is random, `passed` the plan's columns. Returns what the name holds from now on: this
-    part, or the one with which a twin at the same shard of the same plan was faster. Raises
+    `schema` is one of `schemas.rows.row_schema`, `attempt` is random. Returns what the name holds
+    from now on: this part, or the one with which a twin at the same shard was faster. Raises
     ForeignPartError where the name is taken by anything else, StoreError, and UsageError where
     OUTPUT may not be written.
     """
@@ -48,20 +46,14 @@ def commit_part(
         failed_by_code={str(code): count for code, count in failed.items()},
     )
     name = RunNames(int(run_id)).part(shard.index)
-    data = encode_part(rows, task, footer, passed)
+    data = encode_part(rows, schema, footer)
     record = _record(output, name, commit(output, name, data, patience))
     _require_ours(record, run_id, plan_digest, shard.index)
     return record
 
 
-def encode_part(
-    rows: Sequence[Mapping[str, Any]],
-    task: str,
-    footer: PartFooter,
-    passed: Sequence[PassedColumn] = (),
-) -> bytes:
-    """`rows` as a Parquet file of `row_schema(task, passed)` that carries `footer`."""
-    schema = row_schema(task, passed)
+def encode_part(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, footer: PartFooter) -> bytes:
+    """`rows` as a Parquet file of `schema` that carries `footer`."""
     for row in rows:
         if row.keys() != set(schema.names):
             raise AssertionError(f"columns {sorted(row.keys() ^ set(schema.names))} do not fit")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from schemas.image import ImageRef
 from schemas.job import JobSpec
-from schemas.outcome import ItemError, ReadFailedError, TooManyBytesError
+from schemas.outcome import ItemError, NotFoundError, ReadFailedError, TooManyBytesError
 from workers.source.fetching import LARGEST_IMAGE, bytes_of
 from workers.source.rows import Rows
 from workers.store import PATIENCE, Patience, is_transient
@@ -41,6 +41,25 @@ class Reader:
             self._note(unanswered=_is_unanswered(error))
             raise
         self._note(unanswered=False)
+        return data
+
+    def read_beside(self, image: ImageRef, extension: str) -> bytes | None:
+        """The file that is called as the object of `image` is but for its ending; None: there is
+        none, or the image lies in a container.
+
+        Raises as `read`.
+        """
+        if image.row is not None or image.offset is not None:
+            return None
+        folder, slash, name = image.uri.rpartition("/")
+        uri = f"{folder}{slash}{name.rpartition('.')[0] or name}{extension}"
+        try:
+            data = bytes_of(uri, "", self._patience())
+        except NotFoundError:
+            return None
+        except ItemError as error:
+            self._note(unanswered=_is_unanswered(error))
+            raise
         return data
 
     def touch(self, image: ImageRef) -> None:

@@ -1,21 +1,108 @@
-"""What a task is: a prompt in, the columns of a row out."""
+"""What a task is: an image's question in, the columns of its row out.
 
-from typing import Any, Protocol
+A file of this folder that defines a `Task` is a task; there is nothing else to be told of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+from schemas.asks import Ask, Reply
+from schemas.job import TaskSpec
+from schemas.rows import TaskSchema
+from workers.model.description import Description
 
 
-class Task(Protocol):
-    """One question to every image, and what becomes of the answer."""
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is known of an image beside its pixels."""
+
+    text: str = ""
+    """What is written in it, or what else the job reads beside it; "" where there is none."""
+    text_source: str = "none"
+    """Where the text was found: `column:NAME`, `sidecar`, `ocr`, `none`."""
+
+
+class Task(ABC):
+    """One question to every image. Subclasses are frozen dataclasses: their fields are the options
+    that a job keeps, in types that JSON has.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised with a change of the columns."""
+    program: ClassVar[str] = "jobs/label_bucket.py"
+    """The job that asks it alone."""
+    everywhere: ClassVar[bool] = False
+    """Whether every job may ask it beside its own."""
+    wants_text: ClassVar[bool] = False
+    """Whether it is of use only where a text can stand beside the image."""
+
+    # --- from a command line to a job ---
+
+    @classmethod
+    @abstractmethod
+    def add_flags(cls, parser: argparse._ActionsContainer) -> None:
+        """The flags that say how it is to be asked."""
+
+    @classmethod
+    @abstractmethod
+    def wishes(cls, given: argparse.Namespace) -> list[dict[str, Any]]:
+        """What the flags say, once for each time that it is to be asked: arguments of `resolved`.
+
+        Raises UsageError where a file that they name cannot be read.
+        """
+
+    @classmethod
+    @abstractmethod
+    def resolved(cls, checkpoint: Description, *args: Any, **wish: Any) -> Self:
+        """The task as `checkpoint` is asked it, with nothing left open: one of `wishes`.
+
+        Raises PromptError, UsageError where that cannot be.
+        """
+
+    @abstractmethod
+    def flags(self, checkpoint: Description | None) -> list[str]:
+        """A command line that asks just this, of a shipped `checkpoint` or, None, of another."""
+
+    # --- from an image to its row ---
 
     @property
-    def name(self) -> str:
-        """A key of `schemas.rows.TASK_COLUMNS`."""
-        ...
+    def reads_text(self) -> bool:
+        """Whether what it asks depends on `Item.text`."""
+        return False
 
     @property
-    def prompt(self) -> str:
-        """What every image is asked, with one `<ImageHere>`."""
-        ...
+    @abstractmethod
+    def schema(self) -> TaskSchema:
+        """The columns that `columns` fills."""
 
-    def columns(self, answer: str | None) -> dict[str, Any]:
-        """The task's columns of one row; None is an item that has no answer."""
-        ...
+    @abstractmethod
+    def ask(self, item: Item) -> Ask:
+        """What the model is asked about one image."""
+
+    @abstractmethod
+    def columns(self, reply: Reply | None, item: Item) -> dict[str, Any]:
+        """The task's columns of one row; None is an image that has no labels."""
+
+    @abstractmethod
+    def shown(self, row: Mapping[str, Any]) -> str:
+        """A labelled row's answer in a few words, for people; `row` holds the task's columns."""
+
+    # --- from a job's file and back ---
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task in a job."""
+        options = json.dumps(asdict(self))  # type: ignore[call-overload]
+        return TaskSpec(self.name, json.loads(options), self.version)
+
+
+def answer_columns(tasks: Sequence[Task]) -> list[str]:
+    """The columns that a labelled row fills and a failed one does not."""
+    return [column.name for task in tasks for column in task.schema.columns if column.nullable]

@@ -1,0 +1,34 @@
+"""Rate every image or meme under a URI as hateful or not.
+
+Usage: python jobs/moderate_bucket.py INPUT OUTPUT [--model pocket|FOLDER] [--threshold P]
+       [--text column:NAME|sidecar|ocr|none] [--ask NAME="QUESTION"]…
+       [--quant auto|none|bf16|int8|int4|fp8] [--device auto|cpu|cuda] …    (--help lists the flags)
+
+Exit codes: 0 complete, 1 failed, 2 bad usage, 3 complete but with more failed images than
+--max-failed allows, or with nothing else, 75 stopped, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jobs.labelling import label
+from workers.threads import leave
+
+PROGRAM = "moderate_bucket"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and run; returns the exit code."""
+    description = (
+        "Rate every meme under INPUT as hateful or not; the rows land under OUTPUT as Parquet."
+    )
+    return label(PROGRAM, description, ["hateful"], arguments)
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,81 @@
+"""Where an image's text comes from."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from schemas.image import ImageRef, InputFormat
+from schemas.outcome import UsageError
+from tests.runs import job_spec, put
+from workers.source import Reader
+from workers.tasks import Item
+from workers.texts import resolve_text, text_finder
+
+PICTURE = Image.new("RGB", (8, 8))
+
+
+def found(text: str, ref: ImageRef) -> Item:
+    """The text of `ref` in a job that looks for it at `text`."""
+    job = job_spec(text=text)
+    return text_finder(job, Reader(job)).find(ref, PICTURE)
+
+
+def test_a_column_is_read_as_text() -> None:
+    """What INPUT says under the name, numbers as they are written; nothing is no text."""
+    for columns, item in (
+        ('{"text": "what a day"}', Item("what a day", "column:text")),
+        ('{"text": 7}', Item("7", "column:text")),
+        ('{"text": null}', Item()),
+        ('{"other": "x"}', Item()),
+        ("", Item()),
+    ):
+        assert found("column:text", ImageRef("a", "a", "", 1, columns=columns)) == item
+
+
+def test_a_sidecar_is_the_file_beside_the_image(store: str) -> None:
+    """`a.txt` of `a.jpg`, on a disk and on S3; an image without one has no text, and bytes that are
+    no text are read as well as they can be.
+    """
+    put(store, "in/a.b.txt", "\ufeffwhat a day".encode())
+    put(store, "in/bad.txt", b"a \xff day")
+    put(store, "in/alone.jpg", b"")
+    assert found("sidecar", _ref(f"{store}/in/a.b.jpg")) == Item("what a day", "sidecar")
+    assert found("sidecar", _ref(f"{store}/in/bad.png")) == Item("a \ufffd day", "sidecar")
+    assert found("sidecar", _ref(f"{store}/in/alone.jpg")) == Item()
+
+
+def test_an_image_within_a_container_has_no_sidecar(tmp_path: Path) -> None:
+    """Beside a tar or a Parquet file lies nothing that is one image's."""
+    (tmp_path / "a.txt").write_text("not its own")
+    place = str(tmp_path / "a.tar")
+    assert found("sidecar", ImageRef(f"{place}#x", place, "", 1, offset=512)) == Item()
+    assert found("sidecar", ImageRef(f"{place}#1", place, "", 1, row=1)) == Item()
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "meant"),
+    [
+        (None, InputFormat.IMAGES, "sidecar"),
+        (None, InputFormat.WEBDATASET, "column:txt"),
+        (None, InputFormat.JSONL, "column:text"),
+        ("column:words", InputFormat.CSV, "column:words"),
+        ("none", InputFormat.CSV, "none"),
+    ],
+)
+def test_a_text_is_where_such_an_input_has_it(
+    asked: str | None, kind: InputFormat, meant: str
+) -> None:
+    """What nobody says follows from the kind of INPUT, and is kept by the job."""
+    assert resolve_text(asked, kind) == meant
+
+
+@pytest.mark.parametrize("asked", ["", "column:", "columns", "text"])
+def test_a_place_that_is_none_is_refused(asked: str) -> None:
+    """Another word is bad usage, and the sentence lists the places."""
+    with pytest.raises(UsageError, match="column:NAME, sidecar, ocr, none"):
+        resolve_text(asked, InputFormat.IMAGES)
+
+
+def _ref(uri: str) -> ImageRef:
+    return ImageRef(uri, uri, "", 1)
