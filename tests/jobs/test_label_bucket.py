@@ -66,7 +66,8 @@ def test_one_look_answers_as_many_do(memes: Path, tmp_path: Path) -> None:
     metadata = pq.read_schema(part).metadata
     assert metadata[b"bucketsight.task"] == b"ask:kind,caption,hateful,tags"
     found = duckdb.sql(f"SELECT count(*) FROM '{together}/labels/*/*.parquet' WHERE len(tags) > 0")
-    assert found.fetchall() == [(PICTURES,)]
+    ((tagged,),) = found.fetchall()
+    assert 0 < tagged <= PICTURES
 
 
 def test_a_vocabulary_gives_its_own_words_alone(memes: Path, tmp_path: Path) -> None:
