@@ -7,6 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+CONCEPTS = ("rose", "pile of poo", "concept 2")
+"""Something nice and something nasty for memes, and neither."""
+
 
 def write_corpus(folder: Path) -> Path:
     """Eight drawings (one held out) and six photos (two of them test photos)."""
@@ -18,7 +21,8 @@ def write_corpus(folder: Path) -> Path:
         {
             "index": index,
             "split": "held_out" if index == 7 else "train",
-            "concept": f"concept {index % 3}" if index < 5 else None,
+            "concept": CONCEPTS[index % 3] if index < 5 else None,
+            "kind": "emoji" if index < 5 else "clipart",
             "family": f"family {index % 2}",
             "style": "openclipart-svg",
             "name": f"thing {index}",

@@ -19,11 +19,11 @@ from workers.training.corpus.build import HELD_OUT, distinct, hold_out
 from workers.training.corpus.clipart import openclipart
 from workers.training.corpus.drawings import Drawing, IconSet, icons_by_label
 from workers.training.corpus.fetch import CorpusError, fetch, members
-from workers.training.corpus.names import EmojiNames, caption_label, clean_tags
+from workers.training.corpus.names import EmojiNames, caption_label, clean_tags, keywords
 from workers.training.corpus.photos import read_photos
 from workers.training.corpus.render import SIDE, fit, is_blank, on_white, render_svg
 from workers.training.corpus.titles import clipart_name, words_of
-from workers.training.corpus.yardsticks import read_equals
+from workers.training.corpus.yardsticks import read_equals, write_fxemoji
 
 EMOJIBASE = [
     {"label": "red apple", "hexcode": "1F34E", "group": 4, "subgroup": 42, "tags": ["fruit"]},
@@ -237,6 +237,38 @@ def test_tags_are_words() -> None:
         "fruit",
         "red apple",
     )
+
+
+def test_keywords_are_emojibases_and_cldrs() -> None:
+    """A label is known under its tags and CLDR's keywords and spoken name, lower case and plain."""
+    spoken = {"🍎": {"default": ["Fruit", "Piñata"], "tts": ["red apple"]}, "✈": {"tts": ["jet"]}}
+    known = keywords(EMOJIBASE, spoken)
+    assert known["red apple"] == {"fruit", "pinata", "red apple"}
+    assert known["airplane"] == {"jet"}
+    assert known["cow"] == frozenset()
+    assert "flag: Italy" not in known
+
+
+def test_a_style_never_trained_on_is_written_with_names_and_tags(
+    tmp_path: Path, names: EmojiNames
+) -> None:
+    """A line an icon in both files, in one order: accepted names; the same and then keywords, those
+    of names that count as equal among them."""
+    svg = square('viewBox="0 0 9 9"')
+    icons = IconSet({"cow": svg, "bird": svg, "redapple": svg}, {}, {})
+    known = {"cow": {"farm"}, "cow face": {"cow", "moo"}, "bird": {"bird", "fly"}}
+    counts = write_fxemoji(tmp_path, icons, names, {"cow", "bird"}, known)
+    assert counts == {"icons": 3, "matched": 3, "written": 2}
+    named, tagged = (
+        [json.loads(line) for line in (tmp_path / "fxemoji" / file).read_text().splitlines()]
+        for file in ("annotations.jsonl", "tags.jsonl")
+    )
+    assert [line["image"] for line in named] == ["bird.png", "cow.png"]
+    assert tagged == [
+        {"image": "bird.png", "tags": ["bird", "fly"]},
+        {"image": "cow.png", "tags": ["cow", "cow face", "farm", "moo"]},
+    ]
+    assert (tmp_path / "fxemoji" / "images" / "cow.png").is_file()
 
 
 @pytest.mark.parametrize(

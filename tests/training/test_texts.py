@@ -1,10 +1,20 @@
 """What is said about a picture."""
 
 import random
+from collections import Counter
 
 import pytest
 
-from workers.training.texts import Subject, caption, exchange, tags, with_article
+from workers.training.texts import (
+    ONE_TAG_QUESTION,
+    TAGS_QUESTION,
+    Subject,
+    caption,
+    exchange,
+    tag_exchange,
+    tags,
+    with_article,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +48,17 @@ def test_tags_begin_with_the_name_and_repeat_nothing() -> None:
     listed = tags(subject).split(", ")
     assert listed[0] == "red apple"
     assert len(listed) == len(set(listed)) == 6
+
+
+def test_one_tag_is_drawn_evenly() -> None:
+    """Asked for one thing, each tag of the list is as likely as another, the name among them."""
+    subject = Subject("red apple", ("fruit", "food", "red apple"))
+    dice = random.Random(0)
+    drawn = Counter(tag_exchange(subject, dice) for _ in range(3000))
+    assert drawn.pop((TAGS_QUESTION, "red apple, fruit, food")) > 1300
+    assert {asked for asked, _ in drawn} == {ONE_TAG_QUESTION}
+    assert {answer for _, answer in drawn} == {"red apple", "fruit", "food"}
+    assert max(drawn.values()) < 1.2 * min(drawn.values())
 
 
 def test_answers_are_true() -> None:

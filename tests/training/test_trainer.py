@@ -2,17 +2,22 @@
 
 import hashlib
 import json
+import random
 import re
 import time
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from schemas.outcome import UsageError
-from tests.corpora import write_corpus
+from tests.corpora import CONCEPTS, write_corpus
+from workers.training import dialogue
 from workers.training import trainer as trainer_module
 from workers.training.batches import BatchShape, Corpus
 from workers.training.dialogue import Turn, answer_loss
@@ -22,6 +27,7 @@ from workers.training.stages import STAGES, learning_rate
 from workers.training.trainer import Trainer
 
 SMALL = BatchShape(emoji=3, others=1, photos=2)
+WITH_MEMES = replace(SMALL, meme_pairs=2)
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +38,29 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stage, three steps each, saved after every step."""
-    stages = tuple(replace(stage, steps=3) for stage in STAGES)
+    stages = tuple(
+        replace(stage, steps=3, shape=WITH_MEMES if stage.shape.meme_pairs else SMALL)
+        for stage in STAGES
+    )
     monkeypatch.setattr(trainer_module, "STAGES", stages)
     monkeypatch.setattr(trainer_module, "STEPS_BETWEEN_SAVES", 1)
     monkeypatch.setattr(trainer_module, "STEPS_BETWEEN_LINES", 1)
 
 
 def new_trainer(corpus_folder: Path, out: Path, seed: int = 5) -> Trainer:
-    trainer = Trainer(Corpus(corpus_folder), out, seed, device="cpu")
-    trainer.shape = SMALL
-    return trainer
+    return Trainer(Corpus(corpus_folder), out, seed, device="cpu")
 
 
+@pytest.mark.parametrize("killed_in", ["stage-2-lora", "stage-4-tasks"])
 def test_a_killed_training_goes_on_as_if_undisturbed(
+    killed_in: str,
     corpus_folder: Path,
     tmp_path: Path,
     short_stages: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Interrupted inside the LoRA stage and resumed, it ends with an undisturbed one's weights.
+    """Interrupted in the stage with LoRA, or in the one that averages its weights, and resumed, it
+    ends with an undisturbed one's weights.
 
     Its log tells every step once, though records came after the last save.
     """
@@ -58,7 +68,7 @@ def test_a_killed_training_goes_on_as_if_undisturbed(
     step = Trainer._step
 
     def interrupted(self: Trainer, stage: Any, number: int, *rest: Any) -> Any:
-        if stage.lora and number == 2:
+        if stage.name == killed_in and number == 2:
             raise KeyboardInterrupt
         return step(self, stage, number, *rest)
 
@@ -67,7 +77,7 @@ def test_a_killed_training_goes_on_as_if_undisturbed(
         new_trainer(corpus_folder, tmp_path / "b").run()
     monkeypatch.setattr(Trainer, "_step", step)
     with (tmp_path / "b" / "losses.jsonl").open("a") as later:
-        later.write('{"stage": "stage-2-lora", "step": 3}\n{"stage": "st')  # after the last save
+        later.write(f'{{"stage": "{killed_in}", "step": 3}}\n{{"stage": "st')  # after the last save
     resumed = new_trainer(corpus_folder, tmp_path / "b").run().state_dict()
     assert resumed.keys() == undisturbed.keys()
     assert all(torch.equal(resumed[key], undisturbed[key]) for key in resumed)
@@ -167,20 +177,70 @@ def test_held_out_pictures_are_never_drawn(corpus_folder: Path) -> None:
         for subject in corpus.batch(SMALL, 32, (0, 0, 0), (1, 1, 1), str(step)).subjects
     }
     assert "thing 7" not in names
-    assert {"concept 0", "concept 1", "concept 2", "thing 5", "frog"} <= names
+    assert {*CONCEPTS, "thing 5", "frog"} <= names
     one, again = (corpus.batch(SMALL, 32, (0, 0, 0), (1, 1, 1), "key") for _ in range(2))
     assert torch.equal(one.pixels, again.pixels)
     assert one.subjects == again.subjects
 
 
-def test_packing_does_not_change_the_loss(corpus_folder: Path, tmp_path: Path) -> None:
+def test_memes_are_confounded(corpus_folder: Path) -> None:
+    """In every step each text stands over a nice and a nasty picture with both answers, and each
+    picture under as many texts with yes as with no; other turns say what the picture is."""
+    stage = next(stage for stage in STAGES if stage.shape.meme_pairs)
+    batch = Corpus(corpus_folder).batch(WITH_MEMES, 32, (0, 0, 0), (1, 1, 1), "key")
+    names = [batch.subjects[index].name for pair in batch.pairs for index in pair]
+    assert names == ["rose", "pile of poo"] * WITH_MEMES.meme_pairs
+    turns = trainer_module._meme_turns(stage, batch, random.Random(0))
+    of_text, of_picture = defaultdict(list), defaultdict(list)
+    for turn in turns:
+        if turn.answer in ("yes", "no"):
+            of_text[turn.prompt].append(turn.answer)
+            of_picture[turn.picture].append(turn.answer)
+        else:
+            assert (
+                turn.answer
+                == {"rose": "nice", "pile of poo": "nasty"}[batch.subjects[turn.picture].name]
+            )
+    assert all(sorted(answers) == ["no", "yes"] for answers in of_text.values())
+    assert len(of_picture) == 2 * WITH_MEMES.meme_pairs
+    assert all(sorted(answers) == ["no", "yes"] for answers in of_picture.values())
+
+
+def test_a_concept_has_its_own_tags_the_commonest_first(tmp_path: Path) -> None:
+    """A drawing of a concept is tagged as the concept's emoji, not as its artist did; tags of many
+    concepts go first, in every list in one order. The tokenizer's texts stay as they were read."""
+    folder = write_corpus(tmp_path)
+    rows = pq.read_table(folder / "drawings.parquet").to_pylist()
+    told = {"rose": ["a", "flower"], "pile of poo": ["b", "z"], "concept 2": ["flower", "z"]}
+    for row in rows[:5]:
+        row["tags"] = told[row["concept"]]
+    rows[4]["kind"], rows[4]["tags"] = "clipart", ["page"]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "drawings.parquet")
+    corpus = Corpus(folder)
+    assert [corpus.subjects[index].tags for index in (0, 1, 2, 4, 5)] == [
+        ("flower", "a"),
+        ("z", "b"),
+        ("flower", "z"),
+        ("z", "b"),
+        ("other", "tag"),
+    ]
+    read = {subject.name: subject.tags for subject in corpus.texts()}
+    assert read["rose"] == ("a", "flower")
+    assert read["frog"] == ()
+
+
+def test_packing_does_not_change_the_loss(
+    corpus_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loss of rows packed together is the mean over all their tokens taken one by one."""
     model = new_trainer(corpus_folder, tmp_path).learner.model.eval()
     embeds = torch.randn(2, 16, 192, generator=torch.Generator().manual_seed(0))
     turns = [
         Turn(0, None, "a frog"),
         Turn(1, "[INST] <Img><ImageHere></Img> what? [/INST]", "thing 5, tag, other"),
+        Turn(0, "<Img><ImageHere></Img> and longer than the others? [/INST]", "yes"),
     ]
+    monkeypatch.setattr(dialogue, "PACK", 2)
     single = [(answer_loss(model, embeds, [turn]), _answer_length(model, turn)) for turn in turns]
     together = answer_loss(model, embeds, turns)
     tokens = sum(length for _, length in single)

@@ -20,8 +20,9 @@ def augment_drawings(rgba: torch.Tensor, size: int, generator: torch.Generator) 
     picture = rgba.float().div_(255)
     alpha = picture[:, 3:]
     premultiplied = torch.cat([picture[:, :3] * alpha, alpha], dim=1)
-    premultiplied = _outlined(premultiplied, _chosen(batch, 0.3, generator), generator)
+    premultiplied = _outlined(premultiplied, _chosen(batch, 0.35, generator), generator)
     grid = _placements(batch, size, (0.62, 1.12), 14, 0.12, generator)
+    grid = grid + _bends(batch, size, generator)
     placed = functional.grid_sample(premultiplied, grid, "bilinear", "zeros", align_corners=False)
     colour, opacity = placed[:, :3], placed[:, 3:].clamp(0, 1)
     composed = colour + (1 - opacity) * _backgrounds(batch, size, generator)
@@ -71,6 +72,14 @@ def _placements(
     )
 
 
+def _bends(batch: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Displacements [B, size, size, 2]: every artist draws the same thing in another shape."""
+    strength = _uniform(0, 0.09, (batch, 1, 1, 1), generator)
+    coarse = _uniform(-1, 1, (batch, 2, 4, 4), generator) * strength
+    smooth = functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
+    return smooth.permute(0, 2, 3, 1)
+
+
 def _backgrounds(batch: int, size: int, generator: torch.Generator) -> torch.Tensor:
     """[B, 3, size, size]: white for half of them, else one colour, a gradient or soft clouds."""
     ends = torch.rand(2, batch, 3, 1, 1, generator=generator)
@@ -95,14 +104,14 @@ def _outlined(
     part = premultiplied[index]
     light = (part[:, :3] * GREY.view(1, 3, 1, 1)).sum(1, keepdim=True)
     layers = torch.cat([light, part[:, 3:]], dim=1)
-    width = 3 + 2 * int(torch.randint(0, 2, (1,), generator=generator))
+    width = 3 + 2 * int(torch.randint(0, 3, (1,), generator=generator))
     highest = functional.max_pool2d(layers, width, 1, width // 2)
     lowest = -functional.max_pool2d(-layers, width, 1, width // 2)
     contrast = (highest - lowest).amax(1, keepdim=True)
     ink = ((contrast - 0.22) * 6).clamp(0, 1)
     flat = torch.rand(len(index), 1, 1, 1, generator=generator)
     fill = part.clone()
-    fill[:, :3] = torch.where(flat < 0.25, part[:, 3:], part[:, :3])
+    fill[:, :3] = torch.where(flat < 0.35, part[:, 3:], part[:, :3])
     drawn = fill * (1 - ink)
     drawn[:, 3:] = torch.maximum(part[:, 3:], ink)
     result = premultiplied.clone()

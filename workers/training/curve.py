@@ -20,8 +20,10 @@ def draw_losses(log: Path, picture: Path) -> None:
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     figure, axes = pyplot.subplots(figsize=(9, 4.5))
     steps, starts = place(records)
-    for loss in ("answers", "vision", "queries"):
-        axes.plot(steps, _smooth([record[loss] for record in records]), label=loss)
+    for loss in ("answers", "vision", "queries", "memes"):
+        told = [index for index, record in enumerate(records) if loss in record]
+        values = _smooth([records[index][loss] for index in told])
+        axes.plot([steps[index] for index in told], values, label=loss)
     for stage, position in starts.items():
         axes.axvline(position, color="0.8", linewidth=0.8)
         axes.text(

@@ -48,11 +48,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What `TrainingFolder.load` found. `optimizer` is None between two stages."""
+    """What `TrainingFolder.load` found.
+
+    `optimizer` is None between two stages; `average` is the weights' moving average, within a stage
+    that has one.
+    """
 
     progress: Progress
     learner: dict[str, torch.Tensor]
     optimizer: dict[str, Any] | None
+    average: dict[str, torch.Tensor] | None = None
 
 
 class TrainingFolder:
@@ -76,7 +81,9 @@ class TrainingFolder:
         state = torch.load(self._state, map_location=device, weights_only=True)
         self._refuse_another(state["identity"])
         self._cut_log(state["log_bytes"])
-        return State(Progress(**state["progress"]), state["learner"], state["optimizer"])
+        return State(
+            Progress(**state["progress"]), state["learner"], state["optimizer"], state["average"]
+        )
 
     def save(self, state: State) -> None:
         """Replace the saved state, in one operation."""
@@ -86,6 +93,7 @@ class TrainingFolder:
             "log_bytes": self._log.stat().st_size,
             "learner": state.learner,
             "optimizer": state.optimizer,
+            "average": state.average,
         }
         partial = self._state.with_suffix(".partial")
         torch.save(content, partial)

@@ -7,13 +7,14 @@ ImageNet stem, which is first left alone and then tuned in its last blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from workers.model import TinyGPTV
 from workers.model.prompts import HUMAN_TEMPLATE, INSTRUCTION_TEMPLATE
 from workers.model.stem import EfficientNetLite0Stem
+from workers.training.batches import BatchShape
 
 TUNED_STEM_BLOCKS = range(12, 16)
 STEM_RATE = 0.15
@@ -38,7 +39,11 @@ class Stage:
     lora: bool = False
     tunes_stem: bool = False
     many_tasks: bool = False
-    """Ask a second question about half of the pictures: tags, yes or no, what is it."""
+    """Ask a second question about most of the pictures: tags, yes or no, what is it."""
+    shape: BatchShape = field(default_factory=BatchShape)
+    """What pictures a step sees; those in pairs stand under texts as memes."""
+    averaged: bool = False
+    """End with the moving average of the weights instead of the last ones."""
 
 
 STAGES = (
@@ -48,7 +53,15 @@ STAGES = (
     Stage("stage-2-lora", 120, 3e-4, 0.5, None, adapters_only=True, lora=True),
     Stage("stage-3-instructions", 300, 5e-4, 1.0, HUMAN_TEMPLATE, tunes_stem=True),
     Stage(
-        "stage-4-tasks", 2400, 6e-4, 0.02, INSTRUCTION_TEMPLATE, tunes_stem=True, many_tasks=True
+        "stage-4-tasks",
+        2600,
+        6e-4,
+        0.01,
+        INSTRUCTION_TEMPLATE,
+        tunes_stem=True,
+        many_tasks=True,
+        shape=BatchShape(emoji=36, others=8, photos=10, meme_pairs=6),
+        averaged=True,
     ),
 )
 

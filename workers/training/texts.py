@@ -12,8 +12,14 @@ from dataclasses import dataclass
 
 CAPTION_QUESTION = "[caption] Describe this image briefly."
 TAGS_QUESTION = "[tags] List what this image shows."
+ONE_TAG_QUESTION = "[tags] Name one thing that this image shows."
 NAME_QUESTION = "[vqa] What does this image show?"
 MEDIUM_QUESTION = "[vqa] Is this a photo or a drawing?"
+VALENCE_QUESTION = "[vqa] Does this image show something nice or something nasty?"
+MEME_QUESTION = (
+    "This is an image writting '{text}'. Is this image hateful? Answer yes or no. Answer:"
+)
+"""The authors' words (SPEC.md §8), "writting" included."""
 
 PLURALS = (
     "scissors",
@@ -98,6 +104,13 @@ def exchange(subject: Subject, others: Sequence[Subject], dice: random.Random) -
     if kind < 0.55:
         return MEDIUM_QUESTION, "a photo" if subject.photo else "a drawing"
     return _yes_or_no(subject, others, dice)
+
+
+def tag_exchange(subject: Subject, dice: random.Random) -> tuple[str, str]:
+    """A question about the picture's tags: all of them, or one drawn evenly."""
+    if dice.random() < 0.5:
+        return TAGS_QUESTION, tags(subject)
+    return ONE_TAG_QUESTION, dice.choice(tags(subject).split(", "))
 
 
 def _yes_or_no(subject: Subject, others: Sequence[Subject], dice: random.Random) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Iterator
@@ -24,10 +25,12 @@ from workers.model.prompts import (
     GenerationSettings,
 )
 from workers.training import texts
-from workers.training.batches import Batch, BatchShape, Corpus
+from workers.training.average import MovingAverage
+from workers.training.batches import Batch, Corpus
 from workers.training.dialogue import Turn, answer_loss
 from workers.training.folder import Identity, Progress, State, TrainingFolder
 from workers.training.lora import add_lora, merge_lora
+from workers.training.memes import grammar, is_unkind
 from workers.training.pretrained_stem import imagenet_file, imagenet_weights, load_imagenet
 from workers.training.stages import STAGES, Stage, learning_rate, parameter_groups, stem_of
 from workers.training.vocabulary import end_of_answer_id, train_tokenizer
@@ -36,7 +39,11 @@ WEIGHT_DECAY = 0.05
 GRADIENT_NORM = 1.0
 LORA_RANK = 32
 LORA_ALPHA = 16
-STEPS_BETWEEN_SAVES = 250
+SECOND_QUESTION = 0.6
+"""Share of the pictures of which, in a stage of many tasks, a second thing is asked."""
+ABOUT_TAGS = 0.6
+"""Share of those second questions that are about tags."""
+STEPS_BETWEEN_SAVES = 125
 STEPS_BETWEEN_LINES = 25
 
 
@@ -49,12 +56,16 @@ class Learner(nn.Module):
         self.vision_head = nn.Linear(model.config.vision.hidden_size, concepts)
         self.query_head = nn.Linear(model.config.language.hidden_size, concepts)
 
-    def losses(self, batch: Batch, turns: list[Turn]) -> dict[str, torch.Tensor]:
-        """Cross-entropies: the answers, and the concept as the ViT and as the queries tell it."""
+    def losses(self, batch: Batch, turns: list[Turn], memes: list[Turn]) -> dict[str, torch.Tensor]:
+        """Cross-entropies: the answers, and the concept as the ViT and as the queries tell it.
+
+        Those about memes count apart: each is one word among thousands of the captions'.
+        """
         model = self.model
         seen = model.vision_model(batch.pixels).last_hidden_state
         embeds = model.embed_seen(seen)
-        return {
+        judged = {"memes": answer_loss(model, embeds, memes)} if memes else {}
+        return judged | {
             "answers": answer_loss(model, embeds, turns),
             "vision": functional.cross_entropy(
                 self.vision_head(seen.mean(1)).float(), batch.concepts
@@ -115,13 +126,13 @@ class Trainer:
         self.corpus = corpus
         self.seed = seed
         self.device = device
-        self.shape = BatchShape()
         model = new_model(corpus, seed)
         self.learner = Learner(model, len(corpus.labels)).to(device)
         self.everyone = list(corpus.texts())
         tokenizer = model.tokenizer.backend_tokenizer.to_str()
         identity = Identity(seed, corpus.account.sha256, repr(STAGES), tokenizer)
         self._folder = TrainingFolder(folder, identity)
+        self._average: MovingAverage | None = None
         self._progress, self._optimizer_state = self._resume()
 
     def run(self) -> TinyGPTV:
@@ -149,16 +160,23 @@ class Trainer:
         )
         if optimizer_state:
             optimizer.load_state_dict(optimizer_state)
+        if stage.averaged and not first:
+            self._average = MovingAverage(self.learner)
         self.learner.train()
         started = time.monotonic()
         for step, batch in self._batches(stage, first):
             losses = self._step(stage, step, batch, optimizer)
+            if self._average:
+                self._average.update(self.learner, step)
             if (step + 1) % STEPS_BETWEEN_LINES == 0 or step + 1 == stage.steps:
                 self._report(index, step + 1, losses, (step + 1 - first), started)
             if (step + 1) % STEPS_BETWEEN_SAVES == 0 and step + 1 < stage.steps:
                 self._save(Progress(index, step + 1), optimizer)
         if stage.lora:
             merge_lora(attentions)
+        if self._average:
+            self.learner.load_state_dict(self._average.state)
+            self._average = None
         self._save(Progress(index + 1, 0), None)
 
     def _batches(self, stage: Stage, first: int) -> Iterator[tuple[int, Batch]]:
@@ -168,7 +186,7 @@ class Trainer:
         def prepare(step: int) -> Batch:
             key = self._key(stage, step)
             return self.corpus.batch(
-                self.shape, config.image_size, config.image_mean, config.image_std, key
+                stage.shape, config.image_size, config.image_mean, config.image_std, key
             )
 
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -185,13 +203,15 @@ class Trainer:
     def _step(
         self, stage: Stage, step: int, batch: Batch, optimizer: torch.optim.Optimizer
     ) -> dict[str, float]:
-        batch = Batch(batch.pixels.to(self.device), batch.subjects, batch.concepts.to(self.device))
+        batch = dataclasses.replace(
+            batch, pixels=batch.pixels.to(self.device), concepts=batch.concepts.to(self.device)
+        )
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step) * group["rate"]
         dice = random.Random(self._key(stage, step) + "/texts")
         turns = self._turns(stage, batch, dice)
         with torch.autocast(self.device, dtype=torch.bfloat16):
-            losses = self.learner.losses(batch, turns)
+            losses = self.learner.losses(batch, turns, _meme_turns(stage, batch, dice))
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
         trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -206,8 +226,12 @@ class Trainer:
                 QUESTION_PLACE, texts.CAPTION_QUESTION
             )
             turns.append(Turn(index, question, texts.caption(subject)))
-            if stage.many_tasks and stage.template and dice.random() < 0.5:
-                asked, answer = texts.exchange(subject, self.everyone, dice)
+            if stage.many_tasks and stage.template and dice.random() < SECOND_QUESTION:
+                asked, answer = (
+                    texts.tag_exchange(subject, dice)
+                    if dice.random() < ABOUT_TAGS
+                    else texts.exchange(subject, self.everyone, dice)
+                )
                 turns.append(Turn(index, stage.template.replace(QUESTION_PLACE, asked), answer))
         return turns
 
@@ -222,11 +246,14 @@ class Trainer:
             layers = self.learner.model.language_model.model.layers
             add_lora([layer.self_attn for layer in layers], LORA_RANK, LORA_ALPHA)
         self.learner.load_state_dict(state.learner)
+        if state.average:
+            self._average = MovingAverage(self.learner, state.average)
         return progress, state.optimizer
 
     def _save(self, progress: Progress, optimizer: torch.optim.Optimizer | None) -> None:
         optimizer_state = optimizer.state_dict() if optimizer else None
-        self._folder.save(State(progress, self.learner.state_dict(), optimizer_state))
+        average = self._average.state if self._average else None
+        self._folder.save(State(progress, self.learner.state_dict(), optimizer_state, average))
 
     def _report(
         self, index: int, step: int, losses: dict[str, float], done: int, started: float
@@ -239,6 +266,25 @@ class Trainer:
         left = steps_left * seconds / 60
         told = "  ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
         print(f"{stage.name} {step}/{stage.steps}  {told}  {left:.0f} min left", flush=True)
+
+
+def _meme_turns(stage: Stage, batch: Batch, dice: random.Random) -> list[Turn]:
+    """Every text stands over both pictures of a pair, and every picture under both kinds of text:
+    of one alone nothing can be told."""
+    if stage.template is None:
+        return []
+    turns = []
+    for pair in batch.pairs:
+        for picture, valence in zip(pair, ("nice", "nasty"), strict=True):
+            prompt = stage.template.replace(QUESTION_PLACE, texts.VALENCE_QUESTION)
+            turns.append(Turn(picture, prompt, valence))
+        for likens in (True, False):
+            question = texts.MEME_QUESTION.format(text=grammar("train").text(likens, dice))
+            prompt = stage.template.replace(QUESTION_PLACE, question)
+            for nasty, picture in enumerate(pair):
+                answer = "yes" if is_unkind(bool(nasty), likens) else "no"
+                turns.append(Turn(picture, prompt, answer))
+    return turns
 
 
 def _sentences(corpus: Corpus, seed: int) -> list[str]:

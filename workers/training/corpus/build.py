@@ -17,7 +17,8 @@ from workers.training.corpus import clipart, drawings, packages, photos, yardsti
 from workers.training.corpus.drawings import Drawing
 from workers.training.corpus.fetch import fetch, members
 from workers.training.corpus.folder import ACCOUNT
-from workers.training.corpus.names import EmojiNames, cldr_entries
+from workers.training.corpus.memes import meme_drawings, write_memes
+from workers.training.corpus.names import EmojiNames, cldr_entries, keywords
 from workers.training.corpus.packages import PACKAGES
 from workers.training.corpus.render import SIDE, Pixels, is_blank, thumbnail
 from workers.training.corpus.titles import english_words
@@ -61,6 +62,7 @@ def build(corpus: Path, downloads: Path) -> dict[str, Any]:
     _write_photos(corpus, pixels, classes)
     concepts = {item.name for item in kept if item.kind == "emoji"}
     fxemoji = drawings.IconSet.read(archives[packages.FXEMOJI.name])
+    known = read_keywords(archives[packages.EMOJIBASE.name], archives[packages.CLDR.name])
     account = {
         "drawings": len(kept),
         "drawings_of_package": dict(Counter(item.package.name for item in kept)),
@@ -69,7 +71,10 @@ def build(corpus: Path, downloads: Path) -> dict[str, Any]:
         "emoji_concepts": len(concepts),
         "photos": len(classes),
         "yardsticks": {
-            "fxemoji": yardsticks.write_fxemoji(corpus / "yardstick", fxemoji, names, concepts),
+            "fxemoji": yardsticks.write_fxemoji(
+                corpus / "yardstick", fxemoji, names, concepts, known
+            ),
+            "memes": write_memes(corpus / "yardstick", meme_drawings(fxemoji, names, kept)),
             "cifar10": yardsticks.write_cifar10(
                 corpus / "yardstick", pixels[50_000:], classes[50_000:]
             ),
@@ -110,6 +115,13 @@ def read_names(emojibase: Path, cldr: Path) -> tuple[EmojiNames, Counter[str]]:
     for entry in cldr_entries(annotations, "en").values():
         texts += [*entry.get("default", ()), *entry.get("tts", ())]
     return names, english_words(texts)
+
+
+def read_keywords(emojibase: Path, cldr: Path) -> dict[str, frozenset[str]]:
+    """For each emoji's label the words that it is known under."""
+    data = dict(members(emojibase, lambda path: path == "en/data.json"))["en/data.json"]
+    annotations = dict(members(cldr, lambda path: path.endswith("/en/annotations.json")))
+    return keywords(json.loads(data), cldr_entries(annotations, "en"))
 
 
 def distinct(items: Sequence[Drawing]) -> list[Drawing]:

@@ -176,6 +176,27 @@ class EmojiNames:
         return None
 
 
+def keywords(
+    data: Sequence[Mapping[str, Any]], spoken: Mapping[str, Any]
+) -> dict[str, frozenset[str]]:
+    """For each label every word or phrase that emojibase and CLDR know it under.
+
+    `data` is emojibase's, `spoken` CLDR's annotations in the same language.
+    """
+    of_key = {
+        file_key("-".join(f"{ord(part):x}" for part in character)): entry
+        for character, entry in spoken.items()
+    }
+    known: dict[str, frozenset[str]] = {}
+    for entry in data:
+        concept = _concept(entry)
+        if concept is not None:
+            told = of_key.get(file_key(concept.hexcode), {})
+            words = (*entry.get("tags", ()), *told.get("default", ()), *told.get("tts", ()))
+            known[concept.label] = frozenset(plain(word) for word in words) - {""}
+    return known
+
+
 def cldr_entries(files: Mapping[str, bytes], language: str) -> Mapping[str, Any]:
     """CLDR's annotations in a language: for each character its keywords and spoken name."""
     content = json.loads(files[f"annotations/{language}/annotations.json"])

@@ -33,6 +33,18 @@ SYNONYMS = {
     "ship": ("boat",),
     "truck": ("lorry",),
 }
+TAGS = {
+    "airplane": ("vehicle", "travel", "plane"),
+    "automobile": ("vehicle", "car"),
+    "bird": ("animal", "wings"),
+    "cat": ("animal", "pet"),
+    "deer": ("animal", "forest"),
+    "dog": ("animal", "pet"),
+    "frog": ("animal", "pond"),
+    "horse": ("animal", "farm"),
+    "ship": ("vehicle", "travel", "boat"),
+    "truck": ("vehicle", "lorry"),
+}
 _TRAIN_SHEETS = tuple(f"data_batch_{number}.png" for number in range(1, 6))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,32 @@ EQUALS = Path(__file__).with_name("equals.json")
 
 
 def write_fxemoji(
-    folder: Path, icons: IconSet, names: EmojiNames, concepts: Collection[str]
+    folder: Path,
+    icons: IconSet,
+    names: EmojiNames,
+    concepts: Collection[str],
+    known: Mapping[str, Collection[str]],
 ) -> dict[str, int]:
     """Write the icons whose name means one of `concepts` for sure; returns counts.
 
-    An annotation's names are the label and then the labels that equals.json counts as equal.
+    An annotation's names are the label and then the labels that equals.json counts as equal; its
+    tags are these and the words of `known`, a label's keywords, in tags.jsonl.
     """
     equals = read_equals()
-    images = _image_folder(folder / "fxemoji")
+    images = empty_folder(folder / "fxemoji" / "images")
     by_label = icons_by_label(icons.svgs, "fxemoji", names)
-    annotations = []
+    annotations, tagged = [], []
     for label, icon in sorted(by_label.items()):
         pixels = icons.draw(icon)
         if label not in concepts or is_blank(pixels):
             continue
         Image.fromarray(on_white(pixels)).save(images / f"{icon}.png")
-        annotations.append({"image": f"{icon}.png", "names": [label, *equals.get(label, ())]})
-    _write_annotations(folder / "fxemoji", annotations)
+        accepted = [label, *equals.get(label, ())]
+        annotations.append({"image": f"{icon}.png", "names": accepted})
+        words = sorted({word for name in accepted for word in known.get(name, ())} - {*accepted})
+        tagged.append({"image": f"{icon}.png", "tags": [*accepted, *words]})
+    write_lines(folder / "fxemoji" / "annotations.jsonl", annotations)
+    write_lines(folder / "fxemoji" / "tags.jsonl", tagged)
     (folder / "fxemoji" / "equals.json").write_bytes(EQUALS.read_bytes())
     return {
         "icons": len(icons.svgs),
@@ -52,24 +61,24 @@ def read_equals() -> dict[str, list[str]]:
 
 def write_cifar10(folder: Path, pixels: Pixels, classes: Sequence[str]) -> dict[str, int]:
     """Write CIFAR-10's test photos [N, 32, 32, 3] as PNG; returns counts."""
-    images = _image_folder(folder / "cifar10")
+    images = empty_folder(folder / "cifar10" / "images")
     annotations = []
     for index, (photo, name) in enumerate(zip(pixels, classes, strict=True)):
         image = f"{index:05d}.png"
         Image.fromarray(photo).save(images / image, compress_level=1)
         annotations.append({"image": image, "names": [name, *SYNONYMS.get(name, ())]})
-    _write_annotations(folder / "cifar10", annotations)
+    write_lines(folder / "cifar10" / "annotations.jsonl", annotations)
     return {"photos": len(annotations)}
 
 
-def _image_folder(folder: Path) -> Path:
-    """The yardstick's folder of images, emptied of an earlier run's."""
-    images = folder / "images"
+def empty_folder(images: Path) -> Path:
+    """A yardstick's folder of images, emptied of an earlier run's."""
     shutil.rmtree(images, ignore_errors=True)
     images.mkdir(parents=True, exist_ok=True)
     return images
 
 
-def _write_annotations(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
+def write_lines(file: Path, annotations: Sequence[dict[str, Any]]) -> None:
+    """Annotations as JSON lines."""
     lines = "".join(json.dumps(annotation) + "\n" for annotation in annotations)
-    (folder / "annotations.jsonl").write_text(lines, encoding="utf-8")
+    file.write_text(lines, encoding="utf-8")
