@@ -79,7 +79,7 @@ class Walk:
         self._entries, self._scores = np.array([], int), np.array([])
         self._held: dict[int, int] = {}
         """The nodes whose keys and values are in the cache, and where, counted from the base."""
-        self.slots = max(SLOTS, trie.depth)
+        self.slots = max(min(SLOTS, len(trie.token) - 1), trie.depth)
         self._add(np.array(trie.certain, int), np.zeros(len(trie.certain)))
 
     @property
