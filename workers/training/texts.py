@@ -107,8 +107,9 @@ def exchange(subject: Subject, others: Sequence[Subject], dice: random.Random) -
 
 
 def tag_exchange(subject: Subject, dice: random.Random) -> tuple[str, str]:
-    """A question about the picture's tags: all of them, or one drawn evenly."""
-    if dice.random() < 0.5:
+    """A question about the picture's tags: all of them, which is harder to learn and asked more
+    often, or one drawn evenly."""
+    if dice.random() < 0.65:
         return TAGS_QUESTION, tags(subject)
     return ONE_TAG_QUESTION, dice.choice(tags(subject).split(", "))
 

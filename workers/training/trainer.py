@@ -39,9 +39,9 @@ WEIGHT_DECAY = 0.05
 GRADIENT_NORM = 1.0
 LORA_RANK = 32
 LORA_ALPHA = 16
-SECOND_QUESTION = 0.6
+SECOND_QUESTION = 0.9
 """Share of the pictures of which, in a stage of many tasks, a second thing is asked."""
-ABOUT_TAGS = 0.6
+ABOUT_TAGS = 0.7
 """Share of those second questions that are about tags."""
 STEPS_BETWEEN_SAVES = 125
 STEPS_BETWEEN_LINES = 25
