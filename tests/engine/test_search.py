@@ -105,8 +105,9 @@ def test_the_best_are_the_first_of_all(
         top = dice.choice([1, 2, 10, len(entries), len(entries) + 1])
         least = dice.choice([0.0, math.exp(everything[dice.randrange(len(entries))][1]) * 1.01])
         likely = [(place, score) for place, score in everything if score >= np.log(least or 1e-300)]
-        monkeypatch.setattr(search, "PASS", dice.choice([1, 7, 128]))
-        monkeypatch.setattr(search, "FEWEST", dice.choice([1, 2, 4]))
+        monkeypatch.setattr(search, "PASS", dice.choice([1, 64, 1000]))
+        monkeypatch.setattr(search, "FEW", dice.choice([1, 5, 16]))
+        monkeypatch.setattr(search, "MANY", dice.choice([2, 32]))
         monkeypatch.setattr(search, "SLOTS", dice.choice([1, 6, 64]))
         trie = build_trie(entries, ends)
         assert ranked(decoder, stem, (1, 2), Best(trie, top, least)) == tuple(likely[:top]), trial

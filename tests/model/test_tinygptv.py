@@ -114,11 +114,11 @@ def test_the_context_ends(model: TinyGPTV) -> None:
         ((written,),) = model.reply_all([(features, [[Write(Prompt(template), new_tokens)]])])
         return written
 
-    with pytest.raises(PromptError, match=f"do not fit into the model's {context}"):
+    with pytest.raises(PromptError, match=f"do not fit into the model's {context} positions"):
         reply(PROMPT.template + "?!" * context, 1)
     long = PROMPT.template + "7" * (context // 2)
     ((row,),) = [model.prefix(features, [[Write(Prompt(long), 1)]]).rows]
     room = context - len(row)
     assert reply(long, room)
-    with pytest.raises(PromptError, match=f"and {room + 1} more"):
+    with pytest.raises(PromptError, match=f"a prompt of {len(row) - len(row.stem.embeds)} tokens"):
         reply(long, room + 1)

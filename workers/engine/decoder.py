@@ -38,6 +38,11 @@ class Greedy:
     """A row that emits one of these is finished, the token included; with none of them it has
     `max_new_tokens`."""
 
+    @property
+    def positions(self) -> int:
+        """That it may take after the prompt."""
+        return self.max_new_tokens
+
 
 @dataclass(frozen=True, eq=False)
 class Best:
@@ -48,6 +53,11 @@ class Best:
     """Only so many, at least 1; None is all."""
     least: float = 0.0
     """Only those of at least this probability."""
+
+    @property
+    def positions(self) -> int:
+        """That it may take after the prompt."""
+        return self.trie.depth
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,15 +16,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from workers.engine.cache import BLOCK, Branches, KVCache, Node, up_to
+from workers.engine.cache import BLOCK, GRAIN, Branches, KVCache, Node, up_to
 from workers.engine.decoder import Best, Decoder, Ranking, Row
 from workers.engine.prompts import Stems
 from workers.engine.trie import ROOT
 
-PASS = 128
-"""Nodes that are opened together, of all rows: more are hardly faster, and take memory."""
-FEWEST, MOST = 4, 32
-"""Nodes that a row opens in a pass, if so many are open."""
+FEW, MANY = GRAIN, 2 * GRAIN
+"""Nodes that a row opens in a pass, among many rows and among few: attention takes as long for
+fewer."""
+PASS = 64
+"""Many nodes in all: more are hardly faster, and are opened too early."""
 SLOTS = 64
 """Nodes of a row whose keys and values are kept: where there are more, all are forgotten, and those
 that are needed again are read again."""
@@ -38,36 +39,55 @@ def search(decoder: Decoder, stems: Stems, rows: Sequence[Row]) -> list[Ranking]
     Raises:
         FloatingPointError: the model's scores are no numbers.
     """
-    walks = [Walk(row.want) for row in rows if isinstance(row.want, Best)]
+    walks = [Walk(row.want, len(row)) for row in rows if isinstance(row.want, Best)]
     assert len(walks) == len(rows), "a row wants something else"
-    starts = [len(row) for row in rows]
-    base = up_to(max(starts), BLOCK)
+    base = up_to(max(map(len, rows)), BLOCK)
     cache = decoder.new_cache(len(rows), base + max(walk.slots for walk in walks))
     following = _following(decoder, stems.read(rows, cache, 0))
     for walk, scores in zip(walks, following, strict=True):
         walk.choose(1)
         walk.open(scores[None])
-    while under_way := [line for line, walk in enumerate(walks) if walk.unfinished]:
-        share = min(MOST, max(FEWEST, PASS // len(under_way)))
-        unread = [(line, node) for line in under_way for node in walks[line].choose(share)]
-        nodes = [walks[line].node(line, base, node) for line, node in unread]
-        hidden = _read(decoder, cache, Branches(nodes, starts, base, cache.device), nodes)
-        places = {node: place for place, node in enumerate(unread)}
-        opened = [(line, node) for line in under_way for node in walks[line].opening]
-        following = _following(decoder, hidden[[places[node] for node in opened]])
-        first = 0
-        for line in under_way:
-            count = len(walks[line].opening)
-            walks[line].open(following[first : first + count])
-            first += count
+    under_way = list(walks)
+    """In order of the cache's lines."""
+    while _leave(under_way, cache, base):
+        _open(decoder, under_way, cache, base)
     return [walk.ranking() for walk in walks]
+
+
+def _leave(walks: list[Walk], cache: KVCache, base: int) -> bool:
+    """Those that are finished leave, and the last takes their line; whether there are others."""
+    for line in reversed(range(len(walks))):
+        if not walks[line].unfinished:
+            last = walks.pop()
+            if line < len(walks):
+                walks[line] = last
+                cache.move(len(walks), line, base + last.held)
+    return bool(walks)
+
+
+def _open(decoder: Decoder, walks: Sequence[Walk], cache: KVCache, base: int) -> None:
+    """Open the likeliest nodes of each."""
+    share = MANY if len(walks) * MANY <= PASS else FEW
+    unread = [(line, node) for line, walk in enumerate(walks) for node in walk.choose(share)]
+    nodes = [walks[line].node(line, base, node) for line, node in unread]
+    branches = Branches(nodes, [walk.start for walk in walks], base, cache.device)
+    tokens = torch.tensor([node.token for node in nodes], device=cache.device)
+    hidden = decoder.branch(decoder.embed(tokens), cache, branches)
+    places = {node: place for place, node in enumerate(unread)}
+    opened = [places[line, node] for line, walk in enumerate(walks) for node in walk.opening]
+    following = _following(decoder, hidden[opened])
+    edges = np.cumsum([len(walk.opening) for walk in walks])[:-1]
+    for walk, some in zip(walks, np.split(following, edges), strict=True):
+        walk.open(some)
 
 
 class Walk:
     """One row's way through its trie."""
 
-    def __init__(self, want: Best) -> None:
+    def __init__(self, want: Best, start: int) -> None:
+        """`start` positions are the prompt's."""
         trie = want.trie
+        self.start = start
         self._trie, self._top = trie, want.top
         self._bar = math.log(want.least) if want.least > 0 else -math.inf
         """An entry that is less likely is none of the best."""
@@ -85,6 +105,11 @@ class Walk:
     @property
     def unfinished(self) -> bool:
         return len(self._open) > 0
+
+    @property
+    def held(self) -> int:
+        """Slots of the cache that are taken."""
+        return len(self._held)
 
     @property
     def opening(self) -> list[int]:
@@ -195,13 +220,6 @@ def _spread(starts: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     of = np.repeat(np.arange(len(nodes)), counts)
     within = np.arange(len(of)) - np.repeat(counts.cumsum() - counts, counts)
     return starts[nodes][of] + within, of
-
-
-def _read(
-    decoder: Decoder, cache: KVCache, branches: Branches, nodes: Sequence[Node]
-) -> torch.Tensor:
-    tokens = torch.tensor([node.token for node in nodes], device=cache.device)
-    return decoder.branch(decoder.embed(tokens), cache, branches)
 
 
 def _following(decoder: Decoder, hidden: torch.Tensor) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -220,12 +221,13 @@ class TinyGPTV(nn.Module):
             ValueError: not as many lists of asks as images.
         """
         queries = features.embeds.shape[1]
+        cut = cache(self._wording.cut)
         rows: list[Row] = []
         for embeds, some in zip(features.embeds, asks, strict=True):
             stems: dict[tuple[int, ...], Stem] = {}
             for ask in some:
                 want = self._wording.want(ask)
-                before, after = self._wording.cut(ask.prompt, queries, want)
+                before, after = cut(ask.prompt, queries + want.positions)
                 stem = stems.setdefault(before, Stem(before, embeds))
                 rows.append(Row(stem, after, want))
         return Prefix(tuple(rows))

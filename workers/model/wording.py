@@ -49,10 +49,10 @@ class Wording:
             return Greedy(ask.max_new_tokens, self._stops)
         return Best(self._trie(ask), ask.top, ask.least)
 
-    def cut(self, prompt: Prompt, queries: int, want: Greedy | Best) -> tuple[Ids, Ids]:
-        """Token ids before and after the image's place, which takes `queries` positions.
-
-        A text that does not fit into the context with what follows is cut at its end.
+    def cut(self, prompt: Prompt, more: int) -> tuple[Ids, Ids]:
+        """Token ids before and after the image's place; `more` positions are the image's, and
+        what is read after the prompt. A text that does not fit into the context with them is cut
+        at its end.
 
         Raises:
             PromptError: there is not exactly one image place, or it does not fit without its text.
@@ -62,8 +62,6 @@ class Wording:
             raise PromptError(
                 f"a prompt holds {IMAGE_PLACEHOLDER} once, this one {len(pieces) - 1} times"
             )
-        more = want.max_new_tokens if isinstance(want, Greedy) else want.trie.depth
-
         text = prompt.text or ""
 
         def cut_at(length: int) -> tuple[Ids, Ids]:
@@ -74,16 +72,17 @@ class Wording:
             return tuple(before), tuple(after)
 
         def positions(length: int) -> int:
-            return queries + sum(map(len, cut_at(length)))
+            return more + sum(map(len, cut_at(length)))
 
-        room = self._context - more
-        if positions(len(text)) <= room:
-            return cut_at(len(text))
-        too_long = bisect_right(range(len(text)), room, key=positions)
+        whole = cut_at(len(text))
+        if more + sum(map(len, whole)) <= self._context:
+            return whole
+        too_long = bisect_right(range(len(text)), self._context, key=positions)
         if not too_long:
             raise PromptError(
-                f"a prompt of {positions(0)} positions and {more} more do not fit into the model's "
-                f"{self._context}; give a shorter prompt or ask for fewer tokens"
+                f"a prompt of {positions(0) - more} tokens, the image and what follows do not fit "
+                f"into the model's {self._context} positions; give a shorter prompt or ask for "
+                "fewer tokens"
             )
         return cut_at(too_long - 1)
 
