@@ -4,8 +4,10 @@
 
 Measured in turns on the same pictures, each system in a process of its own: `replica`, the model of
 this runner without Ray; `plain`, the transformers pipeline; `job`, caption_bucket as a command;
-`ray-data`, Ray Data over the plain pipeline. benchmarks/ has the parts; measurement.py, work.py and
-limit.py say by which rules. Exit codes: 0 measured, 1 a system failed, 2 bad usage.
+`ray-data`, Ray Data over the plain pipeline. `--systems replica,three,vocabulary,every-tag` has the
+replica asked several tasks at one look, or for tags of a vocabulary, beside captions alone.
+benchmarks/ has the parts; measurement.py, work.py and limit.py say by which rules. Exit codes: 0
+measured, 1 a system failed, 2 bad usage.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.comparison.question import SYSTEMS
+from benchmarks.comparison.question import LOOKS, SYSTEMS
 from jobs.arguments import Parser, positive
 from jobs.labelling import say
 from jobs.local_device import local_device
@@ -76,7 +78,7 @@ def _parser() -> Parser:
         type=_systems,
         default=SYSTEMS,
         metavar="A,B",
-        help=f"of {','.join(SYSTEMS)} (default: all)",
+        help=f"of {','.join(SYSTEMS)} (default: these), {','.join(LOOKS)} (replica asked more)",
     )
     parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="default: 3")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -140,8 +142,9 @@ def _benchmark(given: argparse.Namespace, arguments: list[str]) -> str:
 def _systems(text: str) -> tuple[str, ...]:
     asked = tuple(text.split(","))
     for system in asked:
-        if system not in SYSTEMS:
-            raise argparse.ArgumentTypeError(f"{system!r} is none of {', '.join(SYSTEMS)}")
+        if system not in (*SYSTEMS, *LOOKS):
+            known = ", ".join((*SYSTEMS, *LOOKS))
+            raise argparse.ArgumentTypeError(f"{system!r} is none of {known}")
     if len({*asked}) != len(asked):
         raise argparse.ArgumentTypeError(f"{text!r} names a system twice")
     return asked

@@ -10,9 +10,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
-from benchmarks.comparison.question import Question
+from benchmarks.comparison.question import LOOKS, Question
 from schemas.outcome import BucketsightError, ExitCode
 from workers.threads import leave
 
@@ -21,6 +22,13 @@ def _replica(question: Question) -> Iterable[Any]:
     from benchmarks.comparison.alone import measure_replica
 
     return [asdict(measure_replica(question))]
+
+
+def _look(look: str, question: Question) -> Iterable[Any]:
+    from benchmarks.comparison.alone import measure_asked
+    from benchmarks.comparison.looks import asks
+
+    return [asdict(measure_asked(question, asks(look, question.checkpoint)))]
 
 
 def _plain(question: Question) -> Iterable[Any]:
@@ -61,6 +69,7 @@ MEASURES: dict[str, Callable[[Question], Iterable[Any]]] = {
     "ray-data": _ray_data,
     "batches": _batches,
     "limit": _limit,
+    **{look: partial(_look, look) for look in LOOKS},
 }
 
 

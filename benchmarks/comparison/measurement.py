@@ -34,7 +34,7 @@ class Measurement:
     seconds_to_load: float | None
     peak_bytes: int | None
     new_tokens: float | None = None
-    """Of an answer, on average, the one that ends it included."""
+    """Of a written answer, on average, the one that ends it included."""
 
 
 def steady_rate(stamps: Sequence[float], warm_up: int, ended: float) -> float | None:

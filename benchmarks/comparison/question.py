@@ -12,6 +12,13 @@ from workers.model.description import Description, describe
 
 REPLICA, PLAIN, JOB, RAY_DATA = "replica", "plain", "job", "ray-data"
 SYSTEMS = (REPLICA, PLAIN, JOB, RAY_DATA)
+THREE, VOCABULARY, EVERY_TAG = "three", "vocabulary", "every-tag"
+LOOKS = {
+    THREE: "caption, tags and meme",
+    VOCABULARY: "the likeliest of 1,000 tags",
+    EVERY_TAG: "the same, none too unlikely",
+}
+"""The replica asked something else than captions (looks.py)."""
 
 
 @dataclass(frozen=True)

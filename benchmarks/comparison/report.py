@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.comparison.limit import BANDWIDTH, asked_of, limits
 from benchmarks.comparison.measurement import Measurement
-from benchmarks.comparison.question import JOB, PLAIN, RAY_DATA, REPLICA, Question, cores
+from benchmarks.comparison.question import JOB, LOOKS, PLAIN, RAY_DATA, REPLICA, Question, cores
 from benchmarks.comparison.rounds import Comparison
 from benchmarks.comparison.work import phases
 
@@ -37,6 +37,7 @@ def records(comparison: Comparison, machine: str, command: str) -> Record:
             "how": _how(system, question),
             **{name: _figure(rounds, name) for name in FIGURES},
             "share_of_limit": _share(limit, rounds) if system == REPLICA else None,
+            "times_captions": _times_captions(comparison, system) if system in LOOKS else None,
             "rounds": [asdict(one) for one in rounds],
         }
         for system, rounds in comparison.measured.items()
@@ -68,6 +69,8 @@ def _how(system: str, question: Question) -> str:
     threads = f"{cores()} threads"
     ours = f"{question.quantization}, batches of {question.batch_size}"
     theirs = f"bf16, batches of {question.plain_batch}"
+    if system in LOOKS:
+        return f"{LOOKS[system]}, as replica"
     return {
         REPLICA: f"{ours}, {threads}",
         PLAIN: f"{theirs}, {threads}",
@@ -77,7 +80,10 @@ def _how(system: str, question: Question) -> str:
 
 
 def _figure(rounds: Sequence[Measurement], name: str) -> Record | None:
-    values = [value for one in rounds if (value := getattr(one, name)) is not None]
+    return _spread([value for one in rounds if (value := getattr(one, name)) is not None])
+
+
+def _spread(values: Sequence[float]) -> Record | None:
     if not values:
         return None
     return {"median": median(values), "least": min(values), "most": max(values)}
@@ -106,31 +112,48 @@ def _share(limit: Record | None, rounds: Sequence[Measurement]) -> float | None:
     return limit["seconds_an_image"] * pace["median"] if limit and pace else None
 
 
+def _times_captions(comparison: Comparison, look: str) -> Record | None:
+    """An image's time, in that of the captions that the replica wrote in the same round."""
+    rounds = zip(comparison.measured.get(REPLICA, ()), comparison.measured[look], strict=False)
+    return _spread(
+        [
+            captions.images_per_second / one.images_per_second
+            for captions, one in rounds
+            if captions.images_per_second and one.images_per_second
+        ]
+    )
+
+
 def _systems(systems: Sequence[Record]) -> str:
     plain = next((one for one in systems if one["system"] == PLAIN), None)
 
     def times(system: Record) -> str:
         ours, theirs = system["images_per_second"], plain and plain["images_per_second"]
-        return f"{ours['median'] / theirs['median']:.2f}" if ours and theirs else NOTHING
+        if system["system"] in LOOKS or not (ours and theirs):
+            return NOTHING
+        return f"{ours['median'] / theirs['median']:.2f}"
 
-    return _table(
-        ("system", "how", "images/s", "× plain", "images/s in all", "s to first", "s to load",
-         "peak GB", "of the limit"),
-        (
-            (
-                system["system"],
-                system["how"],
-                _cell(system["images_per_second"]),
-                times(system),
-                _cell(system["images_per_second_in_all"]),
-                _cell(system["seconds_to_first"]),
-                _cell(system["seconds_to_load"]),
-                _cell(system["peak_bytes"], lambda value: f"{value / 1e9:.2f}"),
-                NOTHING if system["share_of_limit"] is None else f"{system['share_of_limit']:.0%}",
-            )
-            for system in systems
-        ),
-    )  # fmt: skip
+    header = ["system", "how", "images/s", "× plain", "images/s in all", "s to first", "s to load",
+              "peak GB", "of the limit"]  # fmt: skip
+    rows = [
+        [
+            system["system"],
+            system["how"],
+            _cell(system["images_per_second"]),
+            times(system),
+            _cell(system["images_per_second_in_all"]),
+            _cell(system["seconds_to_first"]),
+            _cell(system["seconds_to_load"]),
+            _cell(system["peak_bytes"], lambda value: f"{value / 1e9:.2f}"),
+            NOTHING if system["share_of_limit"] is None else f"{system['share_of_limit']:.0%}",
+        ]
+        for system in systems
+    ]
+    if any(system["times_captions"] for system in systems):
+        header.append("× the time of captions")
+        for row, system in zip(rows, systems, strict=True):
+            row.append(_cell(system["times_captions"]))
+    return _table(header, rows)
 
 
 def _phases(limit: Record | None) -> str:

@@ -42,15 +42,17 @@ def test_one_command_is_one_table(
 ) -> None:
     """A replica is measured against the machine's limit; the file holds what the table says."""
     records = tmp_path / "records.json"
-    small = ["--systems", "replica", "--count", "4", "--rounds", "1", "--json", str(records)]
-    assert benchmark.main([*flags, *small]) == 0
+    small = ["--systems", "replica,three", "--count", "4", "--rounds", "1"]
+    assert benchmark.main([*flags, *small, "--json", str(records)]) == 0
     told = capsys.readouterr()
     record = json.loads(records.read_text())
-    (replica,) = record["systems"]
-    assert replica.keys() == {"system", "how", *FIGURES, "share_of_limit", "rounds"}
+    replica, three = record["systems"]
+    shares = {"share_of_limit", "times_captions"}
+    assert replica.keys() == three.keys() == {"system", "how", *FIGURES, *shares, "rounds"}
     assert replica["images_per_second_in_all"] is None
     assert replica["images_per_second"]["median"] > 0
     assert 0 < replica["share_of_limit"] < 1
+    assert three["times_captions"]["median"] > 0
     assert record["images"] == 4
     assert record["command"].startswith("python jobs/benchmark.py --model ")
     assert f"| replica | {replica['how']} |" in told.out
