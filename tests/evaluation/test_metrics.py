@@ -85,6 +85,13 @@ def test_intervals_cover_the_truth() -> None:
     assert 88 <= covered <= 99
 
 
+def test_intervals_are_as_wide_as_they_should_be() -> None:
+    """Of a share in many items 1.96 standard errors to either side."""
+    figure = mean("share", [0.0, 1.0] * 1000)
+    assert figure.low is not None and figure.high is not None
+    assert (figure.high - figure.low) / 2 == pytest.approx(1.96 * 0.5 / 2000**0.5, rel=0.08)
+
+
 def test_intervals_leave_out_what_is_not_defined() -> None:
     """A resample of one kind has no AUROC; the others make the interval, the same each time."""
     scores, positive = np.array([0.1, 0.9, 0.5]), np.array([False, True, False])

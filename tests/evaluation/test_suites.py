@@ -175,20 +175,21 @@ def test_strictly_whole_words_count(answer: str, label: str, right: bool) -> Non
 def test_memes_are_judged_strictly() -> None:
     """The first word decides, and a failed item ranks behind all others on the wrong side."""
     x = Path("x.png")
-    memes = [Meme(x, "", True), Meme(x, "", True), Meme(x, "", False), Meme(x, "", False)]
+    memes = [Meme(x, "", hateful) for hateful in (True, True, False, False, False)]
     answers = [
         MemeAnswer("Yes!", 0.9, 0.8),
         None,
         MemeAnswer("i know not", 0.1, 0.2),
         MemeAnswer("no", 0.2, 0.3),
+        None,
     ]
     _, strict = SUITES["hm"].score(memes, answers)
-    assert strict.points == (1.0, 0.0, 0.0, 1.0)
+    assert strict.points == (1.0, 0.0, 0.0, 1.0, 0.0)
     figures = {figure.name: figure.value for figure in strict.figures}
-    assert figures["accuracy"] == 0.5
-    assert figures["accuracy at 0.5"] == 0.75
-    assert figures["AUROC"] == 0.5  # two of four pairs
-    assert figures["average precision"] == pytest.approx((1 + 2 / 4) / 2)
+    assert figures["accuracy"] == 0.4
+    assert figures["accuracy at 0.5"] == 0.6
+    assert figures["AUROC"] == pytest.approx(2 / 6)  # pairs in order
+    assert figures["average precision"] == pytest.approx((1 / 2 + 2 / 5) / 2)
     assert figures["calibration error, raw"] == pytest.approx((0.1 + 0.1 + 0.2) / 3)
     assert figures["calibration error, calibrated"] == pytest.approx((0.2 + 0.2 + 0.3) / 3)
 
@@ -199,6 +200,13 @@ def test_memes_of_one_kind_have_no_ranking() -> None:
     auroc = next(figure for figure in strict.figures if figure.name == "AUROC")
     assert auroc.value is None
     assert str(auroc) == "–"
+
+
+def test_an_answer_with_a_mark_is_several_peoples() -> None:
+    """The authors cut people's answers at `_`; the strict rule does not."""
+    item = AnsweredQuestion(Path("x"), "What?", ("red_red_red",))
+    scores = SUITES["vizwiz"].score([item], ["red"])
+    assert [score.points for score in scores] == [(1.0,), (0.0,)]
 
 
 @pytest.mark.parametrize(
