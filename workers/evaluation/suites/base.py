@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from workers.evaluation.scores import Score
 
@@ -17,6 +17,10 @@ class Item:
     image: Path
     text: str
     """What stands at `{text}` of the suite's question."""
+
+    def columns(self) -> dict[str, Any]:
+        """What the model is given of it, never what is right: its line in a manifest."""
+        return {"image": str(self.image), "text": self.text}
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741
