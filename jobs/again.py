@@ -25,7 +25,8 @@ def command_for(job: JobSpec) -> str:
     asked = [task for task in tasks if not task.everywhere]
     alone = len(asked) == 1
     program = asked[0].program if alone else Task.program
-    several = ["--tasks", ",".join(task.name for task in asked)] if asked and not alone else []
+    named = asked and program == Task.program
+    several = ["--tasks", ",".join(task.name for task in asked)] if named else []
     flags = [word for task in tasks for word in task.flags(shipped)]
     plain = format_of(job.input, None) == job.input_format
     kind = [] if plain else ["--input-format", job.input_format]

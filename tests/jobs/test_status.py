@@ -11,6 +11,7 @@ import pytest
 from jobs import status
 from jobs.again import command_for
 from schemas.image import InputFormat
+from schemas.job import TaskSpec
 from schemas.outcome import ErrorCode
 from schemas.run import Heartbeat
 from tests.inspected import change_bytes, finished, label, planned
@@ -150,5 +151,11 @@ def test_the_command_goes_on_with_just_that_job() -> None:
     assert "--model FOLDER --quant int8 --prompt" in command_for(mine)
     manifest = replace(job, input="/list.csv", input_format=InputFormat.CSV)
     assert command_for(manifest) == "python jobs/caption_bucket.py /list.csv /out --quant none"
+    choose = TaskSpec("choose", {"prompt": "<ImageHere> {text}"})
+    for tasks in ((choose,), (caption("<ImageHere>?"), choose)):
+        named = ",".join(task.name for task in tasks)
+        line = command_for(replace(job, tasks=tasks))
+        assert line.startswith("python jobs/label_bucket.py '/my in' /out --quant none --tasks")
+        assert f"--tasks {named}" in line
     replay = replace(job, replay_of="00000002", replay_codes=(ErrorCode.TRUNCATED,))
     assert command_for(replay) == "python jobs/replay.py /out --run 00000002 --code truncated"

@@ -16,15 +16,17 @@ from workers.model.description import Description, checkpoint_folder, describe
 from workers.tasks import TASKS, Item, Task, answer_columns, tasks_of
 from workers.tasks.ask import Question
 from workers.tasks.caption import Caption
+from workers.tasks.choose import Choose
 from workers.tasks.hateful import Hateful
 from workers.tasks.tags import Tags
 
-ITEM = Item("what a day", "column:text")
+ITEM = Item("what a day\nfine\nrainy", "column:text")
 FLAGS = {
     "caption": ["--prompt", "detailed"],
     "tags": ["--tags-top", "3", "--tags-threshold", "0.2"],
     "hateful": ["--threshold", "0.7"],
     "ask": ["--ask", "colour=Which colour is it?"],
+    "choose": [],
 }
 WRITTEN = Written("an apple, red", (Part("an apple", -0.1), Part("red", -0.2)), True)
 
@@ -52,7 +54,13 @@ def replied(task: Task) -> Reply:
 
 def test_the_folder_is_the_list() -> None:
     """Every file of the folder that defines a task is one, and nothing else names them."""
-    assert {"caption": Caption, "tags": Tags, "hateful": Hateful, "ask": Question} == TASKS
+    assert {
+        "caption": Caption,
+        "tags": Tags,
+        "hateful": Hateful,
+        "ask": Question,
+        "choose": Choose,
+    } == TASKS
 
 
 @pytest.mark.parametrize("name", sorted(FLAGS))
@@ -90,7 +98,7 @@ def test_all_tasks_fit_into_one_row(pocket: Description) -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        (TaskSpec("poetry", {}), "task 'poetry': one of ask, caption, hateful, tags"),
+        (TaskSpec("poetry", {}), "task 'poetry': one of ask, caption, choose, hateful, tags"),
         (TaskSpec("caption", {"prompt": "<ImageHere>"}), "no such options"),
         (TaskSpec("caption", {"prompt": "<ImageHere>", "mood": 1}), "no such options"),
     ],

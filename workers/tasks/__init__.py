@@ -5,6 +5,7 @@ caption.py   what the picture shows, in a sentence
 tags.py      what it shows, in words with scores
 hateful.py   how likely it is a hateful meme
 ask.py       a question of the user's own
+choose.py    which of an image's own answers fits a question about it
 """
 
 from importlib import import_module
