@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from jobs.arguments import LabellingArguments, parse
 from jobs.ray_environment import prepare_ray
 from jobs.summary import summary
 from schemas.outcome import BucketsightError, ExitCode
 from schemas.run import Result
+
+if TYPE_CHECKING:
+    from workers.driver import Finished
 
 
 def label(
@@ -25,8 +29,10 @@ def label(
     return run_job(program, asked)
 
 
-def run_job(program: str, arguments: LabellingArguments) -> ExitCode:
-    """Run the job and print its summary."""
+def run_job(
+    program: str, arguments: LabellingArguments, told: Callable[[Finished], str] | None = None
+) -> ExitCode:
+    """Run the job and print what is `told` of it when it is finished, else its summary."""
     # until the driver takes the signals, both end the process in the same quiet way
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -36,7 +42,7 @@ def run_job(program: str, arguments: LabellingArguments) -> ExitCode:
         finished = run(arguments.request, arguments.options, say)
         for number in (signal.SIGTERM, signal.SIGINT):  # there is nothing left to stop
             signal.signal(number, signal.SIG_IGN)
-        print(summary(finished.run, finished.result, finished.before))
+        print(told(finished) if told else _summary(finished))
     except BucketsightError as error:
         say(f"{program}: {error}")
         return error.exit_code
@@ -44,6 +50,10 @@ def run_job(program: str, arguments: LabellingArguments) -> ExitCode:
         say(f"{program}: stopped; the same command goes on")
         return ExitCode.INTERRUPTED
     return _verdict(program, finished.result, arguments.max_failed)
+
+
+def _summary(finished: Finished) -> str:
+    return summary(finished.run, finished.result, finished.before)
 
 
 def _verdict(program: str, result: Result, max_failed: float) -> ExitCode:

@@ -8,22 +8,20 @@ from typing import Any
 
 import pytest
 
+from schemas.image import ImageRef
 from tests.pictures import write_pictures
 from workers.evaluation.answers import published_answer
 from workers.evaluation.scores import AS_PUBLISHED
-from workers.evaluation.suites import SUITES, gqa, hm, iconqa, vizwiz, vsr
-from workers.model.prompts import HUMAN_TEMPLATE, QUESTION_PLACE
+from workers.evaluation.suites import SUITES, Asking, hm
+from workers.model.description import checkpoint_folder, describe
+from workers.model.prompts import HUMAN_TEMPLATE
+from workers.tasks import TASKS
+from workers.texts.columns import ColumnTexts
 
 CASES = json.loads(Path(__file__).with_name("eval_cases.json").read_text("utf-8"))
 ROOT, SCRIPTS = "eval_vqa.py", "eval_scripts/eval_vqa.py"
 BOTH = pytest.mark.parametrize("script", [ROOT, SCRIPTS])
-QUESTIONS = {
-    "gqa": gqa.QUESTION,
-    "vizwiz": vizwiz.QUESTION,
-    "hm": hm.QUESTION,
-    "vsr": vsr.QUESTION,
-    "iconqa": iconqa.QUESTION,
-}
+PAPER = ("gqa", "vizwiz", "hm", "vsr", "iconqa")
 
 
 def recorded(script: str, suite: str) -> dict[str, Any]:
@@ -62,13 +60,22 @@ def read(tmp_path: Path) -> Any:
 
 
 @BOTH
-@pytest.mark.parametrize("suite", QUESTIONS)
+@pytest.mark.parametrize("suite", PAPER)
 def test_questions_are_the_authors(suite: str, script: str, read: Any) -> None:
-    """In the template of the authors' evaluation a suite's prompt is what their scripts asked."""
+    """In the template of the authors' evaluation each task of a suite asks what their scripts did,
+    the text on its way through the item's columns and the task's quoting.
+    """
     case = recorded(script, suite)
-    template = HUMAN_TEMPLATE.replace(QUESTION_PLACE, QUESTIONS[suite])
-    asked = [template.replace("{text}", item.text) for item in read(suite, case)]
-    assert asked == [text for call in case["calls"] for text in call["texts"]]
+    asking = Asking(describe(checkpoint_folder("pocket")), HUMAN_TEMPLATE)
+    finder = ColumnTexts("text")
+    for spec in SUITES[suite].tasks(asking):
+        task = TASKS[spec.name](**spec.options)
+        asked = []
+        for item in read(suite, case):
+            columns = json.dumps(item.columns())
+            prompt = task.ask(finder.find(ImageRef("", "", "", None, columns=columns), None)).prompt
+            asked.append(prompt.template.replace("{text}", prompt.text))
+        assert asked == [text for call in case["calls"] for text in call["texts"]]
 
 
 @BOTH
@@ -114,7 +121,7 @@ def test_answers_are_cut_as_published() -> None:
 
 def test_an_answer_that_failed_is_wrong(read: Any) -> None:
     """No answer at all earns nothing by any rule, unlike an empty one, which the authors count."""
-    for suite in ("gqa", "vizwiz", "vsr", "hm", "iconqa"):
+    for suite in PAPER:
         items = read(suite, recorded(ROOT, suite))
         for score in SUITES[suite].score(items, [None] * len(items)):
             assert not any(score.points)

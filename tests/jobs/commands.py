@@ -47,9 +47,16 @@ def command(
 
 @contextmanager
 def captioning(*arguments: str | Path, **more: str) -> Iterator[subprocess.Popen[str]]:
-    """The same, under way; killed if it is still there at the end."""
+    """`python jobs/caption_bucket.py …`, under way; killed if it is still there at the end."""
+    with commanding("caption_bucket", *arguments, **more) as process:
+        yield process
+
+
+@contextmanager
+def commanding(job: str, *arguments: object, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """`python jobs/JOB.py …`, likewise."""
     process = subprocess.Popen(
-        [sys.executable, CAPTION, *map(str, arguments)],
+        [sys.executable, str(ROOT / "jobs" / f"{job}.py"), *map(str, arguments)],
         cwd=ROOT,
         env=environment(**more),
         text=True,

@@ -24,14 +24,19 @@ def fit_temperature(log_odds: Floats, yes: Bools) -> float:
     Raises:
         UsageError: all items are of one kind, or there are none.
     """
-    if not yes.any() or yes.all():
-        raise UsageError("a temperature is fitted to items of both kinds, and these are of one")
+    require_both_kinds(yes)
     low, high = 1 / HOTTEST, HOTTEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         slope = float(np.mean((sigmoid(middle * log_odds) - yes) * log_odds))
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 1 / ((low + high) / 2)
+
+
+def require_both_kinds(yes: Bools) -> None:
+    """Raises UsageError where all items are of one kind, or there are none."""
+    if not yes.any() or yes.all():
+        raise UsageError("a temperature is fitted to items of both kinds, and these are of one")
 
 
 def loss(log_odds: Floats, yes: Bools, temperature: float) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workers.evaluation.suites.base import Item, Suite
+from workers.evaluation.suites.base import Asking, Item, Suite
 from workers.evaluation.suites.caption import Caption
 from workers.evaluation.suites.gqa import GQA
 from workers.evaluation.suites.hm import HM
@@ -11,7 +11,7 @@ from workers.evaluation.suites.tags import Tags
 from workers.evaluation.suites.vizwiz import VizWiz
 from workers.evaluation.suites.vsr import VSR
 
-__all__ = ["SUITES", "Item", "Suite"]
+__all__ = ["SUITES", "Asking", "Item", "Suite"]
 
 SUITES: dict[str, Suite[Any, Any]] = {
     suite.name: suite for suite in (HM(), VizWiz(), GQA(), VSR(), IconQA(), Caption(), Tags())

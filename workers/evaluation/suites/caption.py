@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import read_entries
 from workers.evaluation.naming import names_exactly, names_within
 from workers.evaluation.scores import STRICT, Score, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item
+from workers.model.description import Description
+from workers.tasks.caption import Caption as CaptionTask
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,12 @@ class Caption:
             NamedImage(entry.picture(images / entry.text("image")), "", entry.texts("names"))
             for entry in read_entries(annotations)
         ]
+
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        return (CaptionTask.resolved(asking.checkpoint).spec,)
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], str]:
+        return lambda row: str(row["caption"])
 
     def score(self, items: Sequence[NamedImage], answers: Sequence[str | None]) -> list[Score]:
         pairs = list(zip(items, answers, strict=True))

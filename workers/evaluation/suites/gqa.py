@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import read_entries
 from workers.evaluation.answers import says
 from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item, written_answer
+from workers.model.description import Description
 
 QUESTION = "[vqa] Based on the image, respond to this question with a short answer: {text}"
 
@@ -34,6 +37,12 @@ class GQA:
             )
             for entry in read_entries(annotations)
         ]
+
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        return (asking.written(QUESTION),)
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], str]:
+        return written_answer
 
     def score(self, items: Sequence[Question], answers: Sequence[str | None]) -> list[Score]:
         pairs = list(zip(items, answers, strict=True))

@@ -6,12 +6,14 @@ Scored twice: by the word that the model writes, and by the probability of that 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import read_entries
 from workers.evaluation.answers import first_word, published_answer
 from workers.evaluation.metrics import (
@@ -24,9 +26,13 @@ from workers.evaluation.metrics import (
     calibration_error,
 )
 from workers.evaluation.scores import AS_PUBLISHED, STRICT, Figure, Score, interval, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item, written_answer
+from workers.evaluation.temperature import sigmoid
+from workers.model.description import Description
+from workers.tasks.hateful import QUESTION, THRESHOLD, Hateful
 
-QUESTION = "This is an image writting '{text}'. Is this image hateful? Answer yes or no. Answer:"
+CERTAIN = 1e-15
+"""Probabilities that are nearer to 0 or 1 have the log-odds of this one: floats end there."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,18 @@ class MemeAnswer:
     raw: float
     """The probability of yes against no, 0 to 1."""
     calibrated: float
-    """The same at the checkpoint's temperature."""
+    """The same at a temperature."""
+
+    @property
+    def log_odds(self) -> float:
+        raw = min(max(self.raw, CERTAIN), 1 - CERTAIN)
+        return math.log(raw) - math.log1p(-raw)
+
+    def at(self, temperature: float) -> MemeAnswer:
+        """Calibrated anew; at 1 that is the raw probability."""
+        if temperature == 1:
+            return replace(self, calibrated=self.raw)
+        return replace(self, calibrated=float(sigmoid(np.array(self.log_odds / temperature))))
 
 
 class HM:
@@ -62,6 +79,20 @@ class HM:
             )
             for entry in read_entries(annotations)
         ]
+
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        # at a temperature of 1, so that another calibration looks at no picture again
+        probability = Hateful(asking.prompt(QUESTION), temperature=1.0, threshold=THRESHOLD)
+        return (probability.spec, asking.written(QUESTION))
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], MemeAnswer]:
+        """The answers are not calibrated."""
+
+        def answer(row: Mapping[str, Any]) -> MemeAnswer:
+            raw = float(row["hateful_raw"])
+            return MemeAnswer(written_answer(row), raw, raw)
+
+        return answer
 
     def score(self, items: Sequence[Meme], answers: Sequence[MemeAnswer | None]) -> list[Score]:
         pairs = list(zip(items, answers, strict=True))

@@ -6,19 +6,23 @@ The choices are ranked by their mean loss a token, the end of the answer include
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tokenizers import Tokenizer
+
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import Entry, read_entries
 from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item
+from workers.model.description import Description
+from workers.tasks.choose import QUESTION, Choose
 
-QUESTION = "[vqa] Based on the image, respond to this question with a short answer: {text} "
-"""Here alone the authors set a blank before the end of the turn."""
-
+TOKENIZER = "tokenizer.json"
 Losses = Mapping[str, float]
-"""By choice; what cannot be ranked is not among them."""
+"""By choice, on one line; what cannot be ranked is not among them."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,14 @@ class Choice(Item):
 
     @property
     def ranked(self) -> tuple[str, ...]:
-        """All that either rule compares, each once."""
-        return tuple(dict.fromkeys(c for c in (*self.choices, *self.published_choices) if c))
+        """All that either rule compares, on one line, each once."""
+        compared = map(on_one_line, (*self.choices, *self.published_choices))
+        return tuple(dict.fromkeys(choice for choice in compared if choice))
+
+    def columns(self) -> dict[str, Any]:
+        """The text as the task reads it: the question, then a choice a line."""
+        lines = (on_one_line(self.text), *self.ranked)
+        return super().columns() | {"text": "\n".join(lines)}
 
 
 class IconQA:
@@ -54,6 +64,23 @@ class IconQA:
     def read(self, annotations: Path, images: Path) -> list[Choice]:
         return [_choice(entry, images) for entry in read_entries(annotations)]
 
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        return (Choose(asking.prompt(QUESTION)).spec,)
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], Losses]:
+        tokenizer = Tokenizer.from_file(str(checkpoint.folder / TOKENIZER))
+        tokenizer.encode_special_tokens = True  # no text is one
+
+        def losses(row: Mapping[str, Any]) -> Losses:
+            scores = {one["choice"]: one["logprob"] for one in row["choices"]}
+            tokens = tokenizer.encode_batch([*scores], add_special_tokens=False)
+            return {
+                choice: -logprob / (len(ids) + 1)
+                for (choice, logprob), ids in zip(scores.items(), tokens, strict=True)
+            }
+
+        return losses
+
     def score(self, items: Sequence[Choice], answers: Sequence[Losses | None]) -> list[Score]:
         pairs = list(zip(items, answers, strict=True))
         published = tuple(
@@ -68,17 +95,22 @@ class IconQA:
         ]
 
 
+def on_one_line(text: str) -> str:
+    """`text` with one blank for all that is blank in it."""
+    return " ".join(text.split())
+
+
 def published_right(item: Choice, losses: Losses) -> bool:
     """The first choice of least loss stands where the right one does."""
-    found = [losses.get(choice, math.inf) for choice in item.published_choices]
+    found = [losses.get(on_one_line(c), math.inf) for c in item.published_choices]
     return found.index(min(found)) == item.answer
 
 
 def strictly_right(item: Choice, losses: Losses) -> bool:
     """Every other choice, uncut, has a greater loss than the right one."""
-    right = losses[item.choices[item.answer]]
-    others = (c for place, c in enumerate(item.choices) if place != item.answer)
-    return all(right < losses[other] for other in others)
+    found = [losses.get(on_one_line(choice), math.inf) for choice in item.choices]
+    right = found.pop(item.answer)
+    return all(right < other for other in found)
 
 
 def _choice(entry: Entry, images: Path) -> Choice:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import read_entries
 from workers.evaluation.naming import noun_of
 from workers.evaluation.scores import STRICT, Figure, Score, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item
+from workers.model.description import Description
+from workers.tasks.tags import Tags as TagsTask
 
 DEPTHS = (1, 3, 5)
 
@@ -34,6 +38,12 @@ class Tags:
             TaggedImage(entry.picture(images / entry.text("image")), "", entry.texts("tags"))
             for entry in read_entries(annotations)
         ]
+
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        return (TagsTask.resolved(asking.checkpoint, **asking.tags).spec,)
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+        return lambda row: tuple(tag["tag"] for tag in row["tags"])
 
     def score(
         self, items: Sequence[TaggedImage], answers: Sequence[tuple[str, ...] | None]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import Entry, read_entries
 from workers.evaluation.answers import published_answer, says
 from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item, written_answer
+from workers.model.description import Description
 
 QUESTION = (
     "[vqa] The question is '{text}' Based on the image, answer the question with a single word or "
@@ -40,6 +43,12 @@ class VizWiz:
             )
             for entry in read_entries(annotations)
         ]
+
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        return (asking.written(QUESTION),)
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], str]:
+        return written_answer
 
     def score(self, items: Sequence[Question], answers: Sequence[str | None]) -> list[Score]:
         pairs = list(zip(items, answers, strict=True))

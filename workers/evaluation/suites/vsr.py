@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from schemas.job import TaskSpec
 from workers.evaluation.annotations import Entry, read_entries
 from workers.evaluation.answers import first_word
 from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
-from workers.evaluation.suites.base import Item
+from workers.evaluation.suites.base import Asking, Item, written_answer
+from workers.model.description import Description
 
 QUESTION = "[vqa] Based on the image, is this statement true or false? {text}"
 FOLDERS = ("train2017", "val2017", "")
@@ -33,6 +36,12 @@ class VSR:
 
     def read(self, annotations: Path, images: Path) -> list[Statement]:
         return [_statement(entry, images) for entry in read_entries(annotations)]
+
+    def tasks(self, asking: Asking) -> tuple[TaskSpec, ...]:
+        return (asking.written(QUESTION),)
+
+    def reader(self, checkpoint: Description) -> Callable[[Mapping[str, Any]], str]:
+        return written_answer
 
     def score(self, items: Sequence[Statement], answers: Sequence[str | None]) -> list[Score]:
         pairs = list(zip(items, answers, strict=True))
