@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.comparison.alone import measure_asked
+from benchmarks.comparison.batches import Tried
 from benchmarks.comparison.looks import NOUNS, asks
 from benchmarks.comparison.measurement import Measurement
 from benchmarks.comparison.question import EVERY_TAG, LOOKS, THREE, VOCABULARY, Question
@@ -75,19 +76,22 @@ def test_a_look_is_measured(
 
 def test_a_looks_time_is_told_in_that_of_captions(question: Question) -> None:
     """Round by round, so that what slows one round down slows both; only where looks are asked."""
-    paces = {"replica": [4.0, 2.0, 8.0], THREE: [2.0, 1.6, 2.0]}
+    paces = {"replica": [4.0, 2.0, 8.0], "plain": [1.0] * 3, THREE: [2.0, 1.6, 2.0]}
 
     def ask(name: str, question: Question) -> list[dict[str, Any]]:
+        if name == "batches":
+            return [asdict(Tried(2, 1.0, 10**6))]
         if name == "limit":
             return [{"fp32": 1e11, "bf16": 4e11, "bandwidth": 2e10}]
         return [asdict(Measurement(paces[name].pop(0), None, 3.0, 1.0, 5 * 10**8, 6.0))]
 
-    comparison = compare(question, ["replica", THREE], 3, lambda line: None, ask)
+    comparison = compare(question, ["replica", "plain", THREE], 3, lambda line: None, ask)
     record = records(comparison, "a machine", "run")
-    captions, three = record["systems"]
+    captions, plain, three = record["systems"]
     assert three["times_captions"] == {"median": 2.0, "least": 1.25, "most": 4.0}
-    assert captions["times_captions"] is three["share_of_limit"] is None
+    assert captions["times_captions"] is plain["times_captions"] is three["share_of_limit"] is None
     assert "| × the time of captions |" in tables(record)
     (row,) = (line for line in tables(record).splitlines() if line.startswith("| three"))
     assert row.endswith(" | – | 2.00 (1.25 to 4.00) |") and LOOKS[THREE] in row
-    assert "time of captions" not in tables(record | {"systems": [captions]})
+    assert row.split(" | ")[3] == "–", "other work than plain's is compared with it"
+    assert "time of captions" not in tables(record | {"systems": [captions, plain]})
