@@ -121,6 +121,13 @@ def test_records_are_json(mine: Description, tmp_path: Path) -> None:
     assert failed["answer"] is None
 
 
+def test_rows_are_read_as_their_tasks_write_them(mine: Description) -> None:
+    """A caption, the tags in their order, an answer in words."""
+    row = {"caption": "a cat", "answer": "yes", "tags": [{"tag": "cat"}, {"tag": "animal"}]}
+    read = {name: SUITES[name].reader(mine)(row) for name in ("caption", "tags", "gqa", "vsr")}
+    assert read == {"caption": "a cat", "tags": ("cat", "animal"), "gqa": "yes", "vsr": "yes"}
+
+
 def test_a_choices_loss_is_the_mean_over_its_tokens(tmp_path: Path) -> None:
     """What the task's row gives the suite is the cross-entropy of the choice's tokens and of the
     answer's end, as the network itself has it (SPEC.md §6).

@@ -30,6 +30,16 @@ def test_a_manifest_holds_questions_and_no_answers(memes: list[Meme], tmp_path: 
     ]
 
 
+def test_a_manifest_holds_for_every_folder(
+    memes: list[Meme], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that were named from this folder are named from none."""
+    monkeypatch.chdir(tmp_path)
+    here = [replace(meme, image=Path(meme.image.name)) for meme in memes]
+    there = write_questions(tmp_path / "new", "hm", memes)
+    assert write_questions(tmp_path / "new", "hm", here) == there
+
+
 def test_a_manifests_name_tells_its_content(memes: list[Meme], tmp_path: Path) -> None:
     """The same questions are the same file; another text or another picture is another one."""
     first = write_questions(tmp_path / "new", "hm", memes)
