@@ -54,7 +54,7 @@ STAGES = (
     Stage("stage-3-instructions", 300, 5e-4, 1.0, HUMAN_TEMPLATE, tunes_stem=True),
     Stage(
         "stage-4-tasks",
-        2200,
+        2400,
         6e-4,
         0.01,
         INSTRUCTION_TEMPLATE,
