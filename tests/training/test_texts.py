@@ -5,9 +5,8 @@ from collections import Counter
 
 import pytest
 
+from workers.tasks.tags import LIST_QUESTION, ONE_QUESTION
 from workers.training.texts import (
-    ONE_TAG_QUESTION,
-    TAGS_QUESTION,
     Subject,
     caption,
     exchange,
@@ -55,8 +54,8 @@ def test_one_tag_is_drawn_evenly() -> None:
     subject = Subject("red apple", ("fruit", "food", "red apple"))
     dice = random.Random(0)
     drawn = Counter(tag_exchange(subject, dice) for _ in range(3000))
-    assert drawn.pop((TAGS_QUESTION, "red apple, fruit, food")) > 1750
-    assert {asked for asked, _ in drawn} == {ONE_TAG_QUESTION}
+    assert drawn.pop((LIST_QUESTION, "red apple, fruit, food")) > 1750
+    assert {asked for asked, _ in drawn} == {ONE_QUESTION}
     assert {answer for _, answer in drawn} == {"red apple", "fruit", "food"}
     assert max(drawn.values()) < 1.2 * min(drawn.values())
 

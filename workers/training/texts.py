@@ -10,16 +10,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from workers.tasks.tags import LIST_QUESTION, ONE_QUESTION
+
 CAPTION_QUESTION = "[caption] Describe this image briefly."
-TAGS_QUESTION = "[tags] List what this image shows."
-ONE_TAG_QUESTION = "[tags] Name one thing that this image shows."
 NAME_QUESTION = "[vqa] What does this image show?"
 MEDIUM_QUESTION = "[vqa] Is this a photo or a drawing?"
 VALENCE_QUESTION = "[vqa] Does this image show something nice or something nasty?"
-MEME_QUESTION = (
-    "This is an image writting '{text}'. Is this image hateful? Answer yes or no. Answer:"
-)
-"""The authors' words (SPEC.md §8), "writting" included."""
 
 PLURALS = (
     "scissors",
@@ -98,7 +94,7 @@ def exchange(subject: Subject, others: Sequence[Subject], dice: random.Random) -
     """A question about the picture and its answer; `others` are what it is not."""
     kind = dice.random()
     if kind < 0.3:
-        return TAGS_QUESTION, tags(subject)
+        return LIST_QUESTION, tags(subject)
     if kind < 0.45:
         return NAME_QUESTION, subject.name
     if kind < 0.55:
@@ -110,8 +106,8 @@ def tag_exchange(subject: Subject, dice: random.Random) -> tuple[str, str]:
     """A question about the picture's tags: all of them, which is harder to learn and asked more
     often, or one drawn evenly."""
     if dice.random() < 0.65:
-        return TAGS_QUESTION, tags(subject)
-    return ONE_TAG_QUESTION, dice.choice(tags(subject).split(", "))
+        return LIST_QUESTION, tags(subject)
+    return ONE_QUESTION, dice.choice(tags(subject).split(", "))
 
 
 def _yes_or_no(subject: Subject, others: Sequence[Subject], dice: random.Random) -> tuple[str, str]:

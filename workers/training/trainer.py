@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from schemas.asks import TEXT_PLACE
 from workers.model import TinyGPTV
 from workers.model.config import pocket
 from workers.model.manifest import Origin, digest_file
@@ -23,7 +24,9 @@ from workers.model.prompts import (
     INSTRUCTION_TEMPLATE,
     QUESTION_PLACE,
     GenerationSettings,
+    quoted,
 )
+from workers.tasks import hateful
 from workers.training import texts
 from workers.training.average import MovingAverage
 from workers.training.batches import Batch, Corpus
@@ -279,8 +282,8 @@ def _meme_turns(stage: Stage, batch: Batch, dice: random.Random) -> list[Turn]:
             prompt = stage.template.replace(QUESTION_PLACE, texts.VALENCE_QUESTION)
             turns.append(Turn(picture, prompt, valence))
         for likens in (True, False):
-            question = texts.MEME_QUESTION.format(text=grammar("train").text(likens, dice))
-            prompt = stage.template.replace(QUESTION_PLACE, question)
+            prompt = stage.template.replace(QUESTION_PLACE, hateful.QUESTION)
+            prompt = prompt.replace(TEXT_PLACE, quoted(grammar("train").text(likens, dice)))
             for nasty, picture in enumerate(pair):
                 answer = "yes" if is_unkind(bool(nasty), likens) else "no"
                 turns.append(Turn(picture, prompt, answer))
