@@ -136,15 +136,15 @@ def test_company_changes_nothing(decoder: PhiDecoder, stem: Stem) -> None:
 
 def test_equals_keep_their_order(decoder: PhiDecoder, stem: Stem) -> None:
     """Entries of the same tokens are as likely as each other, and stand in their own order."""
-    entries = [(30, 31), (40,), (30, 31), (41,), (40,), (30, 31)]
+    entries = [(30, 31), (40,), (30, 31), (41,), (40,), (30, 31), *[(50,)] * 40]
     found = ranked(decoder, stem, (), Best(build_trie(entries, [(3,)])))
-    for same in ([0, 2, 5], [1, 4]):
+    for same in ([0, 2, 5], [1, 4], list(range(6, 46))):
         places = [place for place, _ in found if place in same]
         assert places == same
         assert len({score for place, score in found if place in same}) == 1
     first = found[0][0]
     assert ranked(decoder, stem, (), Best(build_trie(entries, [(3,)]), top=1)) == found[:1]
-    assert first in (0, 1, 3)
+    assert first in (0, 1, 3, 6)
 
 
 def test_nothing_to_rank(decoder: PhiDecoder, stem: Stem) -> None:
@@ -185,3 +185,16 @@ def test_few_nodes_are_opened(
     assert max(read) <= search.SLOTS
     every = ranked(decoder, stem, (1, 2), Best(trie))
     assert found == every[:3]
+
+
+def test_a_vocabulary_of_a_hundred_thousand(decoder: PhiDecoder, stem: Stem) -> None:
+    """It is held in some bytes an entry, and what is found in it is as likely as by itself."""
+    entries = random_entries(random.Random(3), 101_000, 250, 5)[:100_000]
+    trie = build_trie(entries, [(3,), (4,)])
+    arrays = [held for held in vars(trie).values() if isinstance(held, np.ndarray)]
+    assert sum(held.nbytes for held in arrays) < 100 * len(entries)
+    found = ranked(decoder, stem, (1, 2), Best(trie, top=5, least=1e-7))
+    assert len(found) == 5
+    few = [entries[place] for place, _ in found]
+    again = ranked(decoder, stem, (1, 2), Best(build_trie(few, [(3,), (4,)])))
+    assert [score for _, score in again] == [score for _, score in found]

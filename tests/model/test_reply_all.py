@@ -36,7 +36,7 @@ def asks(number: int) -> tuple[Ask, ...]:
         Write(Prompt("<ImageHere>"), 3),
         Rank(Prompt(TEMPLATE.replace("{question}", "What is it?")), tuple(NAMES), top=4),
         Write(Prompt(TEMPLATE.replace("{question}", "[tags] List it.")), 9, separator=","),
-        Rank(Prompt(MEME, "what a day " * (1 + 7 * number)), ("yes", "no"), ends=()),
+        Rank(Prompt(MEME, "what a day " * (1 + 24 * number)), ("yes", "no")),
         Write(Prompt(MEME, "so good " * 70), 2),
         CAPTION,
     )

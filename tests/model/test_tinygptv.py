@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.asks import Prompt, Write
+from schemas.asks import Prompt, Rank, Write
 from schemas.outcome import PromptError
 from tests.checkpoints import tiny_model
 from workers.model import TinyGPTV
@@ -103,6 +103,17 @@ def test_as_many_asks_as_pictures(model: TinyGPTV) -> None:
     """A list of asks too few is an error, not a picture forgotten."""
     with pytest.raises(ValueError, match="shorter"):
         model.prefix(model.encode([picture()] * 2), [[ASK]])
+
+
+def test_an_image_is_one_stem(model: TinyGPTV) -> None:
+    """Asks of one image that begin alike share what is read of it; others do not."""
+    asks = [ASK, Rank(PROMPT, ("a", "b")), Write(Prompt("And <ImageHere>?"), 2), ASK]
+    rows = model.prefix(model.encode([picture()] * 2), [asks] * 2).rows
+    first, second = [row.stem for row in rows[:4]], [row.stem for row in rows[4:]]
+    for stems in (first, second):
+        assert stems[0] is stems[1] is stems[3]
+        assert stems[2] is not stems[0]
+    assert first[0] is not second[0]
 
 
 def test_the_context_ends(model: TinyGPTV) -> None:

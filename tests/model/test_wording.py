@@ -128,9 +128,10 @@ def written(wording: Wording, found: Tokens, separator: str = "") -> Written:
 def test_a_whole_answer_is_one_part(wording: Wording) -> None:
     """Its log-probability is that of its tokens without the one that ends it."""
     (end,) = ids(wording, END)
-    found = answer(wording, "a red, apple", end)
-    likely = fsum(found.logprobs[:-1])
-    assert written(wording, found) == Written("a red, apple", (Part("a red, apple", likely),), True)
+    for stop in (end, wording._tokenizer.eos_token_id):
+        found = answer(wording, "a red, apple", stop)
+        part = Part("a red, apple", fsum(found.logprobs[:-1]))
+        assert written(wording, found) == Written("a red, apple", (part,), True)
     cut = answer(wording, "a red, apple")
     assert not written(wording, cut).whole
     nothing = answer(wording, "", end)

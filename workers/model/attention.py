@@ -5,13 +5,11 @@ B rows, T positions or places in a tile, R nodes, P nodes on a path, H heads, W 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch.nn import functional
 
 from workers.engine import KVCache
-from workers.engine.cache import BLOCK, GRAIN, Branches, Span
+from workers.engine.cache import BLOCK, Branches, Span
 
 LONG = 256
 """From so many positions on attention is fused: its scores, all at once, take too much memory."""
@@ -41,8 +39,8 @@ class SpanAttention:
 class BranchAttention:
     """Nodes are read: each sees its prompt and its path.
 
-    In fp32 a product's bits depend on its shape. So queries are taken `GRAIN` at a time and the
-    prompt's keys `BLOCK` at a time, and what lies on the path is multiplied node by node.
+    In fp32 a product's bits depend on its shape. So there is a multiple of `GRAIN` queries, values
+    are added up `BLOCK` at a time, and what lies on the path is multiplied node by node.
     """
 
     def __init__(self, cache: KVCache, branches: Branches) -> None:
@@ -71,11 +69,7 @@ class BranchAttention:
         self, queries: torch.Tensor, prompt: torch.Tensor, path: torch.Tensor
     ) -> torch.Tensor:
         """[B, T, H, W] at keys [B, H, base, W] and [B, T, P, H, W] → [B, H, T, base + padded P]."""
-        halved = queries.transpose(1, 2).to(prompt.dtype)
-        at_prompt = _tiles(
-            (some @ keys.transpose(-1, -2) for keys in prompt.split(BLOCK, 2))
-            for some in halved.split(GRAIN, 2)
-        )
+        at_prompt = queries.transpose(1, 2).to(prompt.dtype) @ prompt.transpose(-1, -2)
         at_path = (queries[:, :, None].float() * path.float()).sum(-1).permute(0, 3, 1, 2)
         missing = self._path_mask.shape[-1] - at_path.shape[-1]
         at_path = functional.pad(at_path, (0, missing)).add_(self._path_mask)
@@ -84,18 +78,12 @@ class BranchAttention:
     def _mix(self, likely: torch.Tensor, prompt: torch.Tensor, path: torch.Tensor) -> torch.Tensor:
         """Values [B, H, base, W] and [B, T, P, H, W] by how likely they are → fp32 [B, H, T, W]."""
         mixed = likely.new_zeros(*likely.shape[:3], prompt.shape[-1], dtype=torch.float32)
-        blocks = zip(likely.split(BLOCK, -1), prompt.split(BLOCK, 2), strict=False)
-        for some, values in blocks:
-            pieces = [piece.contiguous() @ values for piece in some.split(GRAIN, 2)]
-            mixed += torch.cat(pieces, 2)
+        for some, values in zip(likely.split(BLOCK, -1), prompt.split(BLOCK, 2), strict=False):
+            mixed += some.contiguous() @ values
         base = prompt.shape[2]
         for step, values in enumerate(path.unbind(2)):
             mixed += likely[..., base + step, None] * values.transpose(1, 2).float()
         return mixed
-
-
-def _tiles(rows: Iterable[Iterable[torch.Tensor]]) -> torch.Tensor:
-    return torch.cat([torch.cat(list(row), -1) for row in rows], 2)
 
 
 def _attend(
