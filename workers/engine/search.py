@@ -94,7 +94,7 @@ class Walk:
         self._open = _Nodes(np.array([ROOT]), np.zeros(1), np.zeros(1))
         self._opening = self._open.at(np.arange(0))
         self._ends = np.zeros((trie.entries, trie.ends))
-        self._left = np.full(trie.entries, trie.ends)
+        self._left = np.full(trie.entries, trie.ends, np.int32)
         """Of each entry, how likely it is with each of its ends, and how many are not known yet."""
         self._entries, self._scores = np.array([], int), np.array([])
         self._held: dict[int, int] = {}
