@@ -83,6 +83,12 @@ def test_no_apostrophe_ends_the_quotation(text: str) -> None:
     assert "'I" not in said
 
 
+@pytest.mark.parametrize("mark", ["<", "[", "</", "[/", "human", "<|", "#", "'"])
+def test_a_long_text_is_quoted_at_once(mark: str) -> None:
+    """A million blanks behind what begins a mark: a text costs its length, not its square."""
+    assert quoted(f"{mark}{' ' * 1_000_000}x").endswith(" x")
+
+
 def test_a_text_of_blanks_is_empty() -> None:
     """Spaces, line ends and control characters alone are no text; within a text they are spaces."""
     assert quoted(" \n\t\x00\u2028 ") == ""

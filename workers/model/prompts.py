@@ -62,7 +62,9 @@ def resolve_prompt(text: str, template: str) -> str:
 
 
 _MARKS = re.compile(
-    r"<\s*/?\s*(?:img|imagehere|s)\s*>|<\|[^|>]*\|>|\[\s*/?\s*inst\s*\]|(?:human|assistant)\s*:",
+    # No two \s* meet: a run of blanks is tried once, and not each way in which it can be parted.
+    r"<\s*(?:/\s*)?(?:img|imagehere|s)\s*>|<\|[^|>]*\|>|\[\s*(?:/\s*)?inst\s*\]"
+    r"|(?:human|assistant)\s*:",
     re.IGNORECASE,
 )
 _BRACKETS = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "|": None, ":": " "})
