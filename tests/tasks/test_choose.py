@@ -5,7 +5,7 @@ import pytest
 from schemas.asks import Prompt, Rank, Ranked
 from workers.model.description import checkpoint_folder, describe
 from workers.tasks import Item
-from workers.tasks.choose import Choose
+from workers.tasks.choose import LONGEST_ANSWER, Choose
 
 TASK = Choose("<ImageHere> {text}")
 
@@ -29,6 +29,12 @@ def test_without_answers_nothing_is_ranked(text: str) -> None:
     row = TASK.columns(Ranked(()), Item(text))
     assert row["choices"] == []
     assert TASK.shown(row) == "no choices"
+
+
+def test_an_answer_that_is_too_long_is_none() -> None:
+    """One image's text does not end the job: a line that no context has room for is left out."""
+    longest = "x" * LONGEST_ANSWER
+    assert asked(f"Which one?\nred\n{longest}\n{longest}x\nblue").among == ("red", longest, "blue")
 
 
 def test_the_likeliest_comes_first() -> None:

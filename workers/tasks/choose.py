@@ -1,6 +1,7 @@
 """Multiple choice: which of an image's own answers fits a question about it, as all of them do.
 
-Question and answers are the image's text: its first line asks, each further line is an answer.
+Question and answers are the image's text: its first line asks, each further line is an answer. One
+that is too long to be read with the question is none: it would be the end of the whole job.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from workers.tasks.base import Item, Task
 
 QUESTION = f"[vqa] Based on the image, respond to this question with a short answer: {TEXT_PLACE} "
 """The authors' words, and their blank before the turn ends (SPEC.md §8)."""
+
+LONGEST_ANSWER = 100
+"""Characters."""
 
 CHOICE = pa.struct(
     [
@@ -85,4 +89,5 @@ class Choose(Task):
 def _parts(text: str) -> tuple[str, tuple[str, ...]]:
     """The question, and the answers, each once; blank lines are none."""
     question, *lines = text.strip().split("\n")
-    return question, tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    answers = dict.fromkeys(line.strip() for line in lines)
+    return question, tuple(one for one in answers if 0 < len(one) <= LONGEST_ANSWER)
