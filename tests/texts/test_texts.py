@@ -77,5 +77,11 @@ def test_a_place_that_is_none_is_refused(asked: str) -> None:
         resolve_text(asked, InputFormat.IMAGES)
 
 
+def test_a_tar_has_no_sidecars() -> None:
+    """Every meme would be rated without its text: the sentence says where the texts are."""
+    with pytest.raises(UsageError, match="column:txt"):
+        resolve_text("sidecar", InputFormat.WEBDATASET)
+
+
 def _ref(uri: str) -> ImageRef:
     return ImageRef(uri, uri, "", 1)

@@ -47,6 +47,11 @@ def resolve_text(asked: str | None, kind: InputFormat) -> str:
             "--text ocr needs the package rapidocr, which is not installed: pip install rapidocr "
             "onnxruntime, on every machine of the cluster"
         )
+    if asked == SIDECAR and kind == InputFormat.WEBDATASET:
+        raise UsageError(
+            f"--text {SIDECAR}: nothing lies beside an image in a tar; the .txt of its sample is "
+            f"--text {TEXT_COLUMN}txt"
+        )
     if asked in (SIDECAR, OCR, NONE) or asked.removeprefix(TEXT_COLUMN) not in ("", asked):
         return asked
     raise UsageError(f"--text {asked!r}: one of column:NAME, {SIDECAR}, {OCR}, {NONE}")
