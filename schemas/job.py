@@ -178,7 +178,7 @@ class JobSpec:
             fields["input_format"] = InputFormat(fields.get("input_format", InputFormat.IMAGES))
             fields["replay_codes"] = tuple(map(ErrorCode, fields.get("replay_codes", ())))
             return cls(preprocessing=Preprocessing(**preprocessing), **fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"not a job that this program knows: {error}") from error
 
 

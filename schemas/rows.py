@@ -111,13 +111,13 @@ def row_schema(tasks: Sequence[TaskSchema], passed: Sequence[PassedColumn] = ())
     name.
     """
     own = [*ITEM_COLUMNS, *OUTCOME_COLUMNS, *_columns_of(tasks), *ORIGIN_COLUMNS]
-    if twice := _twice(["run", *(column.name for column in own)]):
-        raise UsageError(
-            f"two columns of a row would be called {twice}: call one of them otherwise"
-        )
     names = [passed_name(column.name, tasks) for column in passed]
     if twice := _twice(names):
         raise UsageError(f"INPUT has two columns that rows would call {twice}: rename one")
+    if twice := _twice(["run", *(column.name for column in own), *names]):
+        raise UsageError(
+            f"two columns of a row would be called {twice}: call one of them otherwise"
+        )
     kinds = [PASSED_TYPES[column.type] for column in passed]
     return pa.schema(
         [*own, *map(pa.field, names, kinds)],

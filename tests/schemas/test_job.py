@@ -169,6 +169,7 @@ def test_json_and_pickle_give_the_job_back() -> None:
         {"tasks": []},
         {"tasks": [{"name": "caption", "options": {"prompt": "no image"}}]},
         {"tasks": [{"name": "caption"}]},
+        {"tasks": [{"name": "caption", "options": None}]},
         {"model_digest": ""},
         {"quantization": "auto"},
         {"preprocessing": {"image_size": 0, "mean": [0, 0, 0], "std": [1, 1, 1]}},

@@ -65,6 +65,14 @@ def test_no_two_tasks_fill_one_column(name: str) -> None:
         row_schema((*CAPTION, again))
 
 
+def test_no_task_fills_a_column_of_input() -> None:
+    """Nor the column that one of INPUT's is called as its own name is taken: it is refused."""
+    asked = TaskSchema("ask:input_uri", (pa.field("input_uri", pa.string()),))
+    assert "input_uri" in row_schema((asked,), [PassedColumn("url", "string")]).names
+    with pytest.raises(UsageError, match="input_uri"):
+        row_schema((asked,), [PassedColumn("uri", "string")])
+
+
 def test_columns_of_input_come_last_and_may_be_null() -> None:
     """They follow the columns that every run has, in the plan's order and of the plan's types."""
     passed = [PassedColumn(f"a {kind}", kind) for kind in PASSED_TYPES]
