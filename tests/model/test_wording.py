@@ -13,7 +13,7 @@ from tests.checkpoints import tiny_model
 from workers.engine import Best, Ranking, Tokens
 from workers.model.checkpoint import read_checkpoint
 from workers.model.description import checkpoint_folder
-from workers.model.wording import Wording, plain_ids
+from workers.model.wording import VOCABULARIES, Wording, plain_ids
 
 TEMPLATE = "###Human: <Img><ImageHere></Img> It says '{text}'. Is it kind?###Assistant: "
 BEFORE, AFTER = TEMPLATE.split("<ImageHere>")
@@ -157,6 +157,7 @@ def test_parts_of_an_answer(wording: Wording) -> None:
         ("cat, dog", True, ["cat", "dog"], True),
         ("cat, do", False, ["cat", "do"], False),
         ("cat, dog,", False, ["cat", "dog"], True),
+        ("cat, dog, ", False, ["cat", "dog"], True),
         ("cat,, ,dog", True, ["cat", "dog"], True),
         (",", True, [], True),
         ("", True, [], True),
@@ -207,6 +208,9 @@ def test_a_vocabulary_is_built_once(wording: Wording) -> None:
     assert trie(Rank(prompt, among, ends=())) is not first
     assert trie(Rank(prompt, among, ends=(END,))) is not first
     assert trie(Rank(prompt, among[1:])) is not first
+    for image in range(3 * VOCABULARIES):
+        assert trie(Rank(prompt, (f"of image {image} alone",))) is not first
+        assert trie(Rank(prompt, among)) is first
 
 
 def test_what_may_follow_an_answer(wording: Wording) -> None:

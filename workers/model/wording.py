@@ -94,9 +94,12 @@ class Wording:
         return Ranked(found.scores)
 
     def _trie(self, rank: Rank) -> Trie:
-        for held, trie in self._tries:
+        for place, (held, trie) in enumerate(self._tries):
             # One object as a rule, so that not all of a long list is compared.
             if held.ends == rank.ends and (held.among is rank.among or held.among == rank.among):
+                # The last to go: an image's own answers must not drive out what all are asked.
+                del self._tries[place]
+                self._tries.append((held, trie))
                 return trie
         if rank.ends is None:
             ends = [[stop] for stop in sorted(self._stops)]
@@ -120,7 +123,7 @@ class Wording:
             part = clean_answer(pieces[signs[before] if before >= 0 else 0])
             if part:
                 parts.append(Part(part, fsum(found.logprobs[before + 1 : after])))
-        whole = said < len(ids) or bool(signs[-1:] and signs[-1])
+        whole = said < len(ids) or not part
         return Written(text, tuple(parts), whole)
 
     def _said(self, ids: Ids) -> int:
