@@ -219,6 +219,19 @@ def test_other_columns_keep_their_type_or_are_spelt(tmp_path: Path) -> None:
     ]
 
 
+def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
+    """`""` is passed on as it is, and as a URI it names no image."""
+    texts = pa.array(["", "a"])
+    put(str(tmp_path), "bytes.parquet", parquet_of({"image": [b"x", b"x"], "text": texts}))
+    images, _ = listed(str(tmp_path / "bytes.parquet"), PARQUET)
+    assert [json.loads(image.columns) for image in images] == [{"text": ""}, {"text": "a"}]
+    put(str(tmp_path), "uris.parquet", parquet_of({"path": pa.array(["", "a.png"])}))
+    images, _ = listed(str(tmp_path / "uris.parquet"), PARQUET)
+    assert images[0].failure is not None
+    assert "names no image" in images[0].failure.error_message
+    assert images[1].failure is None
+
+
 def test_texts_that_are_no_utf8_do_not_stop_the_listing(tmp_path: Path) -> None:
     """Parquet does not promise UTF-8: a bad name is a bad reference, other texts are mended."""
     broken = pa.Array.from_buffers(

@@ -167,7 +167,8 @@ def _plain(column: pa.Array) -> list[Any]:
     if kinds.is_dictionary(column.type):
         column = column.dictionary_decode()
     if _is_text(column.type):
-        return [value and value.decode(errors="surrogateescape") for value in _bytes_of(column)]
+        said = _bytes_of(column)
+        return [None if one is None else one.decode(errors="surrogateescape") for one in said]
     if not _is_spelt(column.type):
         return list(column.to_pylist())
     if not kinds.is_timestamp(column.type):
