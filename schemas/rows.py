@@ -114,7 +114,9 @@ def row_schema(tasks: Sequence[TaskSchema], passed: Sequence[PassedColumn] = ())
     names = [passed_name(column.name, tasks) for column in passed]
     if twice := _twice(names):
         raise UsageError(f"INPUT has two columns that rows would call {twice}: rename one")
-    if twice := _twice(["run", *(column.name for column in own), *names]):
+    ours = ["run", *(column.name for column in own)]
+    # DuckDB tells no capitals apart: of caption and Caption it would read the same one twice.
+    if twice := _twice([name.lower() for name in ours]) or _twice([*ours, *names]):
         raise UsageError(
             f"two columns of a row would be called {twice}: call one of them otherwise"
         )
