@@ -6,9 +6,10 @@ import pytest
 from PIL import Image
 
 from schemas.image import ImageRef, InputFormat
-from schemas.outcome import UsageError
+from schemas.outcome import TooManyBytesError, UsageError
 from tests.runs import job_spec, put
 from workers.source import Reader
+from workers.source.webdataset import LONGEST_SIDECAR
 from workers.tasks import Item
 from workers.texts import resolve_text, text_finder
 
@@ -43,6 +44,15 @@ def test_a_sidecar_is_the_file_beside_the_image(store: str) -> None:
     assert found("sidecar", _ref(f"{store}/in/a.b.jpg")) == Item("what a day", "sidecar")
     assert found("sidecar", _ref(f"{store}/in/bad.png")) == Item("a \ufffd day", "sidecar")
     assert found("sidecar", _ref(f"{store}/in/alone.jpg")) == Item()
+
+
+def test_a_sidecar_that_is_no_text_of_an_image_fails_it(tmp_path: Path) -> None:
+    """A book beside a picture: the row says so, and the model does not wait for its words."""
+    (tmp_path / "a.txt").write_bytes(b"a" * LONGEST_SIDECAR)
+    (tmp_path / "b.txt").write_bytes(b"b" * (LONGEST_SIDECAR + 1))
+    assert found("sidecar", _ref(f"{tmp_path}/a.png")).text_source == "sidecar"
+    with pytest.raises(TooManyBytesError, match="1,048,577 bytes"):
+        found("sidecar", _ref(f"{tmp_path}/b.png"))
 
 
 def test_an_image_within_a_container_has_no_sidecar(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from PIL import Image
 
 from schemas.image import ImageRef
+from schemas.outcome import TooManyBytesError
 from workers.source import Reader
+from workers.source.webdataset import LONGEST_SIDECAR
 from workers.tasks import Item
 from workers.texts.base import SIDECAR
 
@@ -20,4 +22,9 @@ class SidecarTexts:
 
     def find(self, ref: ImageRef, image: Image.Image) -> Item:
         data = self._reader.read_beside(ref, EXTENSION)
+        if data and len(data) > LONGEST_SIDECAR:
+            raise TooManyBytesError(
+                f"the text beside {ref.item_id} holds {len(data):,} bytes; no more than "
+                f"{LONGEST_SIDECAR:,} are read as an image's"
+            )
         return Item() if data is None else Item(data.decode("utf-8-sig", "replace"), SIDECAR)
