@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import fsum
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from schemas.asks import Part, Prompt, Rank, Ranked, Write, Written
 from schemas.outcome import PromptError
@@ -103,6 +105,24 @@ def test_a_long_text_is_cut_at_its_end(text: str, wording: Wording) -> None:
     assert text.startswith(inner)
     longer = ids(wording, AFTER.replace("{text}", text[: len(inner) + 1]))
     assert more + len(before) + len(longer) > CONTEXT
+
+
+def test_of_a_text_without_end_the_beginning_is_read(
+    wording: Wording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can never fit is not tokenized, which would take minutes; the rest is cut as ever."""
+    lengths = []
+
+    def counted(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+        lengths.extend(map(len, texts))
+        return plain_ids(tokenizer, texts)
+
+    monkeypatch.setattr("workers.model.wording.plain_ids", counted)
+    for text in ("x", "what a day ", "狗"):
+        long, longer = (wording.cut(Prompt(TEMPLATE, text * many), 0) for many in (10**5, 10**6))
+        assert long == longer
+        assert sum(map(len, long)) <= CONTEXT
+    assert max(lengths) < 10**5
 
 
 def test_prompts_that_cannot_be_put(wording: Wording) -> None:

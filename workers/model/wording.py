@@ -41,6 +41,8 @@ class Wording:
         self._tokenizer = tokenizer
         self._stops = frozenset(eos_token_ids)
         self._context = context
+        self._longest_token = max(map(len, tokenizer.get_vocab()))
+        """Characters."""
         self._tries: deque[tuple[Rank, Trie]] = deque(maxlen=VOCABULARIES)
 
     def want(self, ask: Ask) -> Greedy | Best:
@@ -62,7 +64,8 @@ class Wording:
             raise PromptError(
                 f"a prompt holds {IMAGE_PLACEHOLDER} once, this one {len(pieces) - 1} times"
             )
-        text = prompt.text or ""
+        # More never fits, and to tokenize millions of characters again and again takes minutes.
+        text = (prompt.text or "")[: self._context * self._longest_token]
 
         def cut_at(length: int) -> tuple[Ids, Ids]:
             said = pieces
