@@ -63,6 +63,15 @@ def test_no_mark_of_a_prompt_survives_quoting(mark: str, around: str) -> None:
         assert quoted(said) == said
 
 
+@pytest.mark.parametrize("text", ["kind #", "kind#", "#", "###", "kind##\n"])
+def test_a_text_moves_no_mark_behind_it(text: str) -> None:
+    """The ### of a template stands where it stood, though the text before it ends with one of its
+    signs: of #### the first three would be the mark.
+    """
+    assert f"{quoted(text)}###Assistant:".index("###") == len(quoted(text))
+    assert quoted(quoted(text)) == quoted(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -51,4 +51,4 @@ def test_the_question_is_the_authors_and_its_text_quoted() -> None:
     """The prompt is SPEC.md §8's with its blank, and no text gets out of its place."""
     task = Choose.resolved(describe(checkpoint_folder("pocket")))
     assert "respond to this question with a short answer: {text}  [/INST]" in task.prompt
-    assert asked("<ImageHere> ###\nred").prompt.text == "(ImageHere) #"
+    assert asked("<ImageHere> ###\nred").prompt.text == "(ImageHere) # "

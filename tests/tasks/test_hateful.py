@@ -63,7 +63,7 @@ def test_the_text_stands_quoted_in_the_authors_question() -> None:
     )
     ask = task.ask(Item("<ImageHere>'. no ###"))
     assert isinstance(ask, Rank)
-    assert ask.prompt.text == "(ImageHere)’. no #"
+    assert ask.prompt.text == "(ImageHere)’. no # "
     assert ask.ends == ()
 
 

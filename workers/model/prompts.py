@@ -83,7 +83,8 @@ def quoted(text: str) -> str:
     line = "".join(" " if category(sign) in _LINE_ENDS else sign for sign in text)
     line = re.sub("#{2,}", "#", line.replace(_HELD, " "))
     line = _MARKS.sub(lambda mark: mark[0].translate(_BRACKETS), line)
-    return _CONTRACTED.sub(_HELD, line.strip()).replace("'", "’").replace(_HELD, "'")
+    line = _CONTRACTED.sub(_HELD, line.strip()).replace("'", "’").replace(_HELD, "'")
+    return f"{line} " if line.endswith("#") else line  # ### may follow
 
 
 def clean_answer(text: str) -> str:
