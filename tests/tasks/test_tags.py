@@ -82,10 +82,12 @@ def test_a_vocabulary_that_cannot_be_used_is_refused(
 
 
 def test_a_vocabulary_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A missing file and a folder are told by their name."""
-    for place in (tmp_path / "none.txt", tmp_path):
+    """A missing file, a folder and a device are told by their name; no name is no folder's."""
+    for place in (tmp_path / "none.txt", tmp_path, Path("/dev/null")):
         with pytest.raises(UsageError, match=str(place)):
             read_vocabulary(str(place))
+    with pytest.raises(UsageError, match="--tags-file is empty"):
+        read_vocabulary("")
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_task_of_another_program_is_refused(spec: TaskSpec, why: str) -> None:
         (["--ask", "no question"], "is not NAME="),
         (["--ask", "1st=what?"], "letters, digits"),
         (["--ask", "a b=what?"], "letters, digits"),
-        (["--ask", "a="], "empty"),
+        (["--ask", "a= "], "--ask a: the question is empty"),
         (["--ask", "a=<ImageHere><ImageHere>?"], "2 times"),
     ],
 )

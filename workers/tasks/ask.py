@@ -64,6 +64,8 @@ class Question(Task):
                 f"--ask {column!r}: a column's name is letters, digits and underscores, and begins "
                 "with no digit"
             )
+        if not question.strip():
+            raise UsageError(f"--ask {column}: the question is empty")
         if with_text and question.count(TEXT_PLACE) != 1:
             raise UsageError(f"--ask {column}: the question must hold {TEXT_PLACE} once")
         generation = checkpoint.generation

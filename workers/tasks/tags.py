@@ -17,7 +17,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from schemas.asks import Ask, Prompt, Rank, Ranked, Reply, Write, Written
-from schemas.outcome import TooManyBytesError, UsageError
+from schemas.outcome import ReadError, UsageError
 from schemas.rows import TaskSchema
 from schemas.uri import canonical
 from workers.model.description import Description
@@ -165,13 +165,15 @@ def read_vocabulary(place: str) -> tuple[str, ...]:
     Raises UsageError where the file cannot be read, is no UTF-8, holds no tag or more than
     MOST_TAGS, or one that is longer than LONGEST_TAG; StoreError.
     """
+    if not place.strip():
+        raise UsageError("--tags-file is empty: name a file with one tag on each line")
     uri = canonical(place)
     try:
         data = ask(uri, lambda seconds: fetch(uri, seconds=seconds, limit=LARGEST_FILE))
         text = data.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise UsageError(f"--tags-file {place}: there is no such file") from error
-    except TooManyBytesError as error:
+    except ReadError as error:  # too large, or no file at all
         raise UsageError(f"--tags-file {place} is no list of tags: {error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"--tags-file {place} is not UTF-8: {error}") from error
