@@ -48,6 +48,7 @@ def parse(
     add_run_flags(parser)
     given = parser.parse_args(arguments)
     asked = [*(given.tasks if len(tasks) > 1 else tasks), *everywhere]
+    _require_asked(given, tasks, asked)
     wishes = [Wish(name, how) for name in asked for how in TASKS[name].wishes(given)]
     if not wishes:
         raise UsageError(
@@ -88,6 +89,20 @@ def _add_task_flags(parser: Parser, tasks: Sequence[str], everywhere: Sequence[s
             help="where a meme's text is: in a column of INPUT, a .txt file beside each image, "
             "its pixels (default: column:text of a table, column:txt of a tar, else sidecar)",
         )
+
+
+def _require_asked(given: argparse.Namespace, tasks: Sequence[str], asked: Sequence[str]) -> None:
+    """Raises UsageError for a flag of one of `tasks` that is not `asked`: it would do nothing."""
+    for name in (name for name in tasks if name not in asked):
+        alone = Parser()
+        TASKS[name].add_flags(alone)
+        for flag, default in vars(alone.parse_args([])).items():
+            if getattr(given, flag) != default:
+                spelt = flag.replace("_", "-")
+                raise UsageError(f"--{spelt} is for the task {name}, which --tasks does not name")
+    readers = [name for name in tasks if TASKS[name].wants_text]
+    if readers and given.text is not None and not set(readers) & set(asked):
+        raise UsageError(f"--text is for {' and '.join(readers)}, and --tasks names none of these")
 
 
 def _some_of(names: Sequence[str], text: str) -> list[str]:

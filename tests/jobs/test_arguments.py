@@ -5,7 +5,9 @@ import math
 import pytest
 
 from jobs.arguments import LabellingArguments, parse
+from jobs.label_bucket import TOGETHER
 from schemas.image import InputFormat
+from schemas.outcome import UsageError
 from workers.request import Options, Request, Wish
 
 
@@ -60,6 +62,24 @@ def test_a_format_is_one_of_those_that_are_read(capsys: pytest.CaptureFixture[st
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert all(kind.value in said for kind in InputFormat)
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--tags-file", "tags.txt"], "--tags-file is for the task tags"),
+        (["--tags-top", "3"], "--tags-top is for the task tags"),
+        (["--threshold", "0.7"], "--threshold is for the task hateful"),
+        (["--text", "ocr"], "--text is for choose and hateful"),
+    ],
+)
+def test_a_flag_of_a_task_that_is_not_asked_is_refused(flags: list[str], why: str) -> None:
+    """It would do nothing, and whoever gave it would wait for what never comes."""
+    with pytest.raises(UsageError, match=why):
+        parse("job", "", TOGETHER, ["in", "out", "--tasks", "caption", *flags])
+    for each in ("caption,hateful", "tags,hateful", "tags,choose,hateful"):
+        said = ["--tasks", each, "--text", "none", "--threshold", "0.7"]
+        assert parse("job", "", TOGETHER, ["in", "out", *said]).request.text == "none"
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
