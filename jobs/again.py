@@ -9,6 +9,7 @@ from schemas.outcome import CheckpointError
 from workers.model.description import SHIPPED, Description, describe
 from workers.source import format_of
 from workers.tasks import Task, tasks_of
+from workers.texts import spelt
 
 
 def command_for(job: JobSpec) -> str:
@@ -22,6 +23,8 @@ def command_for(job: JobSpec) -> str:
         codes = [word for code in job.replay_codes for word in ("--code", code)]
         return _line("jobs/replay.py", job.output, "--run", job.replay_of, *codes, *model)
     tasks = tasks_of(job)
+    if not all(task.can_be_typed for task in tasks):
+        return "python jobs/evaluate.py, with the flags that it was given"
     asked = [task for task in tasks if not task.everywhere]
     alone = len(asked) == 1
     program = asked[0].program if alone else Task.program
@@ -31,7 +34,7 @@ def command_for(job: JobSpec) -> str:
     plain = format_of(job.input, None) == job.input_format
     kind = [] if plain else ["--input-format", job.input_format]
     column = ["--image-column", job.image_column] if job.image_column else []
-    text = ["--text", job.text] if job.text else []
+    text = ["--text", spelt(job.text)] if job.text else []
     quant = ["--quant", job.quantization]  # `auto` may come to another one where it is typed
     words = [*model, *quant, *several, *flags, *text, *kind, *column]
     return _line(program, job.input, job.output, *words)

@@ -82,7 +82,8 @@ def _before(run: Run, result: Result) -> str:
 
 def _columns(tasks: Sequence[Task]) -> list[str]:
     """The first column of each task: what it is about."""
-    return [task.schema.columns[0].name for task in tasks]
+    names = [(task.everywhere, task.fields[0].name) for task in tasks]
+    return [f'"{name}"' if users_own else name for users_own, name in names]
 
 
 def examples(run: Run, result: Result, tasks: Sequence[Task]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from tests.jobs.commands import ROOT, environment
 from tests.runs import caption, job_spec, put
 from workers.model.description import SHIPPED, describe
 from workers.plan import Run
+from workers.tasks.ask import Question
 
 
 def told(run: Run, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
@@ -159,3 +160,12 @@ def test_the_command_goes_on_with_just_that_job() -> None:
         assert f"--tasks {named}" in line
     replay = replace(job, replay_of="00000002", replay_codes=(ErrorCode.TRUNCATED,))
     assert command_for(replay) == "python jobs/replay.py /out --run 00000002 --code truncated"
+
+
+def test_what_cannot_be_typed_names_the_evaluation() -> None:
+    """A question whose text comes from a column is an evaluation's: no labelling job asks it."""
+    task = Question("answer", "<ImageHere> {text}", 20, with_text=True)
+    job = job_spec(tasks=(task.spec,), text="column:question")
+    assert command_for(job) == "python jobs/evaluate.py, with the flags that it was given"
+    typed = job_spec(tasks=(replace(task, with_text=False).spec,))
+    assert "--ask 'answer=<ImageHere> {text}'" in command_for(typed)

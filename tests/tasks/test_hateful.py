@@ -67,6 +67,16 @@ def test_the_text_stands_quoted_in_the_authors_question() -> None:
     assert ask.ends == ()
 
 
+def test_of_a_long_text_the_beginning_is_read() -> None:
+    """A text of a whole book takes no more of the prompt than one of a thousand signs; the row has
+    all of it.
+    """
+    task = Hateful("<ImageHere> '{text}'", 1.0, 0.5)
+    text = "word " * 10_000
+    assert len(task.ask(Item(text)).prompt.text or "") <= 1000
+    assert task.columns(ranked(0.5, 0.5), Item(text))["hateful_text"] == text
+
+
 def test_the_temperature_is_the_checkpoints_and_frozen(tmp_path: Path) -> None:
     """What lies beside the checkpoint when a job is asked for is kept by the job; another model's
     is refused.

@@ -101,6 +101,7 @@ def test_all_tasks_fit_into_one_row(pocket: Description) -> None:
         (TaskSpec("poetry", {}), "task 'poetry': one of ask, caption, choose, hateful, tags"),
         (TaskSpec("caption", {"prompt": "<ImageHere>"}), "no such options"),
         (TaskSpec("caption", {"prompt": "<ImageHere>", "mood": 1}), "no such options"),
+        (TaskSpec("tags", {}, version=7), "columns of version 7 there, and here of version 1"),
     ],
 )
 def test_a_task_of_another_program_is_refused(spec: TaskSpec, why: str) -> None:
@@ -141,6 +142,12 @@ def test_a_caption_is_brief_detailed_or_what_somebody_asks(pocket: Description) 
     assert whole.prompt == "what is <ImageHere>"
     with pytest.raises(PromptError, match="empty"):
         asked("caption", pocket, ["--prompt", " "])
+
+
+def test_a_long_answer_to_another_question_is_not_called_detailed(pocket: Description) -> None:
+    """The flags of a prompt that only holds the words of the detailed one ask that prompt."""
+    prompt = "<ImageHere> Describe this image in detail. In French."
+    assert Caption(prompt, 100).flags(pocket) == ["--prompt", prompt]
 
 
 def test_braces_in_a_prompt_are_what_they_are(pocket: Description) -> None:

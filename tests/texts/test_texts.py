@@ -1,5 +1,6 @@
 """Where an image's text comes from."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.runs import job_spec, put
 from workers.source import Reader
 from workers.source.webdataset import LONGEST_SIDECAR
 from workers.tasks import Item
-from workers.texts import resolve_text, text_finder
+from workers.texts import resolve_text, spelt, text_finder
 
 PICTURE = Image.new("RGB", (8, 8))
 
@@ -91,6 +92,23 @@ def test_a_tar_has_no_sidecars() -> None:
     """Every meme would be rated without its text: the sentence says where the texts are."""
     with pytest.raises(UsageError, match="column:txt"):
         resolve_text("sidecar", InputFormat.WEBDATASET)
+
+
+def test_what_reads_pictures_is_kept_with_its_version() -> None:
+    """Another version of the reader may read other texts: a job holds which it is, and goes on with
+    no other.
+    """
+    text = resolve_text("ocr", InputFormat.IMAGES)
+    assert text == f"ocr:{version('rapidocr')}"
+    assert spelt(text) == "ocr"
+    assert resolve_text(text, InputFormat.IMAGES) == text
+    with pytest.raises(UsageError, match=r"read with ocr:0\.1 there and would be with ocr:3"):
+        resolve_text("ocr:0.1", InputFormat.IMAGES)
+    assert [spelt(one) for one in ("sidecar", "column:ocr", "none")] == [
+        "sidecar",
+        "column:ocr",
+        "none",
+    ]
 
 
 def _ref(uri: str) -> ImageRef:

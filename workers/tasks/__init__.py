@@ -31,6 +31,11 @@ def tasks_of(job: JobSpec) -> tuple[Task, ...]:
         task = TASKS.get(spec.name)
         if task is None:
             raise UsageError(f"task {spec.name!r}: one of {', '.join(sorted(TASKS))}")
+        if spec.version != task.version:
+            raise UsageError(
+                f"task {spec.name!r} has columns of version {spec.version} there, and here of "
+                f"version {task.version}: use the program that wrote them, or start afresh with --new-run"
+            )
         try:
             tasks.append(task(**spec.options))
         except TypeError as error:

@@ -12,7 +12,6 @@ import pyarrow as pa
 
 from schemas.asks import TEXT_PLACE, Ask, Prompt, Reply, Write, Written
 from schemas.outcome import UsageError
-from schemas.rows import TaskSchema
 from workers.model.description import Description
 from workers.model.prompts import quoted, resolve_prompt
 from workers.tasks.base import Item, Task
@@ -76,12 +75,20 @@ class Question(Task):
         return ["--ask", f"{self.column}={self.prompt}"]
 
     @property
+    def can_be_typed(self) -> bool:
+        return not self.with_text
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}:{self.column}"
+
+    @property
     def reads_text(self) -> bool:
         return self.with_text
 
     @property
-    def schema(self) -> TaskSchema:
-        return TaskSchema(f"{self.name}:{self.column}", (pa.field(self.column, pa.string()),))
+    def fields(self) -> tuple[pa.Field, ...]:
+        return (pa.field(self.column, pa.string()),)
 
     def ask(self, item: Item) -> Ask:
         text = quoted(item.text) if self.with_text else None

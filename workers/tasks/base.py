@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
+import pyarrow as pa
+
 from schemas.asks import Ask, Reply
 from schemas.job import TaskSpec
 from schemas.rows import TaskSchema
@@ -70,6 +72,11 @@ class Task(ABC):
     def flags(self, checkpoint: Description | None) -> list[str]:
         """A command line that asks just this, of a shipped `checkpoint` or, None, of another."""
 
+    @property
+    def can_be_typed(self) -> bool:
+        """Whether a labelling job's command line can ask it; else an evaluation alone does."""
+        return True
+
     # --- from an image to its row ---
 
     @property
@@ -78,9 +85,19 @@ class Task(ABC):
         return False
 
     @property
+    def title(self) -> str:
+        """What a part's footer calls it; no two tasks of a job have the same."""
+        return self.name
+
+    @property
     @abstractmethod
+    def fields(self) -> tuple[pa.Field, ...]:
+        """The columns that `columns` fills; those that may be null are its answers."""
+
+    @property
     def schema(self) -> TaskSchema:
-        """The columns that `columns` fills."""
+        """The columns in their version."""
+        return TaskSchema(self.title, self.fields, self.version)
 
     @abstractmethod
     def ask(self, item: Item) -> Ask:

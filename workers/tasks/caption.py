@@ -10,7 +10,6 @@ from typing import Any, Self
 import pyarrow as pa
 
 from schemas.asks import Ask, Prompt, Reply, Write, Written
-from schemas.rows import TaskSchema
 from workers.model.description import Description
 from workers.model.prompts import resolve_prompt
 from workers.tasks.base import Item, Task
@@ -54,19 +53,17 @@ class Caption(Task):
         return cls(resolve_prompt(question, generation.prompt_template), tokens)
 
     def flags(self, checkpoint: Description | None) -> list[str]:
-        if checkpoint and self == self.resolved(checkpoint):
-            return []
-        # Only a detailed one has so many tokens that no checkpoint asks for by itself.
-        if LENGTHS["detailed"] in self.prompt and self.max_new_tokens >= DETAILED_TOKENS:
-            return ["--prompt", "detailed"]
+        if checkpoint:
+            for length in LENGTHS:
+                if self == self.resolved(checkpoint, length):
+                    return [] if length == "brief" else ["--prompt", length]
+        elif LENGTHS["detailed"] in self.prompt and self.max_new_tokens >= DETAILED_TOKENS:
+            return ["--prompt", "detailed"]  # so long no other one is
         return ["--prompt", self.prompt]
 
     @property
-    def schema(self) -> TaskSchema:
-        return TaskSchema(
-            self.name,
-            (pa.field("caption", pa.string()), pa.field("prompt", pa.string(), nullable=False)),
-        )
+    def fields(self) -> tuple[pa.Field, ...]:
+        return pa.field("caption", pa.string()), pa.field("prompt", pa.string(), nullable=False)
 
     def ask(self, item: Item) -> Ask:
         return Write(Prompt(self.prompt), self.max_new_tokens)

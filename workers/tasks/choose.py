@@ -14,7 +14,6 @@ from typing import Any, Self
 import pyarrow as pa
 
 from schemas.asks import TEXT_PLACE, Ask, Prompt, Rank, Ranked, Reply
-from schemas.rows import TaskSchema
 from workers.model.description import Description
 from workers.model.prompts import quoted, resolve_prompt
 from workers.tasks.base import Item, Task
@@ -62,13 +61,12 @@ class Choose(Task):
         return True
 
     @property
-    def schema(self) -> TaskSchema:
+    def fields(self) -> tuple[pa.Field, ...]:
         choices = pa.list_(pa.field("element", CHOICE, nullable=False))
-        columns = (
+        return (
             pa.field("choices", choices),
             pa.field("choices_prompt", pa.string(), nullable=False),
         )
-        return TaskSchema(self.name, columns)
 
     def ask(self, item: Item) -> Ask:
         question, choices = _parts(item.text)

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from schemas.asks import TEXT_PLACE, Ask, Prompt, Rank, Ranked, Reply
 from schemas.outcome import UsageError
-from schemas.rows import TaskSchema
 from workers.model.calibration import read_calibration
 from workers.model.description import Description
 from workers.model.prompts import quoted, resolve_prompt
@@ -29,6 +28,9 @@ QUESTION = (
 """The authors' words (SPEC.md §8)."""
 YES, NO = ("yes", "Yes"), ("no", "No")
 THRESHOLD = 0.5
+LONGEST_TEXT = 1000
+"""Characters that are read: a meme says it in fewer, and the longest prompt decides what memory all
+images of a batch take."""
 
 
 @dataclass(frozen=True)
@@ -75,24 +77,21 @@ class Hateful(Task):
         return True
 
     @property
-    def schema(self) -> TaskSchema:
-        return TaskSchema(
-            self.name,
-            (
-                pa.field("hateful", pa.bool_()),
-                pa.field("hateful_probability", pa.float64()),
-                # before calibration
-                pa.field("hateful_raw", pa.float64()),
-                pa.field("hateful_text", pa.string()),
-                pa.field("hateful_text_source", pa.string()),
-                pa.field("hateful_threshold", pa.float64(), nullable=False),
-                pa.field("hateful_temperature", pa.float64(), nullable=False),
-                pa.field("hateful_prompt", pa.string(), nullable=False),
-            ),
+    def fields(self) -> tuple[pa.Field, ...]:
+        return (
+            pa.field("hateful", pa.bool_()),
+            pa.field("hateful_probability", pa.float64()),
+            # before calibration
+            pa.field("hateful_raw", pa.float64()),
+            pa.field("hateful_text", pa.string()),
+            pa.field("hateful_text_source", pa.string()),
+            pa.field("hateful_threshold", pa.float64(), nullable=False),
+            pa.field("hateful_temperature", pa.float64(), nullable=False),
+            pa.field("hateful_prompt", pa.string(), nullable=False),
         )
 
     def ask(self, item: Item) -> Ask:
-        return Rank(Prompt(self.prompt, quoted(item.text)), YES + NO, ends=())
+        return Rank(Prompt(self.prompt, quoted(item.text[:LONGEST_TEXT])), YES + NO, ends=())
 
     def columns(self, reply: Reply | None, item: Item) -> dict[str, Any]:
         how = {

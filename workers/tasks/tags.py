@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from schemas.asks import Ask, Prompt, Rank, Ranked, Reply, Write, Written
 from schemas.outcome import ReadError, UsageError
-from schemas.rows import TaskSchema
 from schemas.uri import canonical
 from workers.model.description import Description
 from workers.model.prompts import resolve_prompt
@@ -115,10 +114,9 @@ class Tags(Task):
         return [*file, *top, *least]
 
     @property
-    def schema(self) -> TaskSchema:
+    def fields(self) -> tuple[pa.Field, ...]:
         tags = pa.list_(pa.field("element", TAG, nullable=False))
-        columns = (pa.field("tags", tags), pa.field("tags_prompt", pa.string(), nullable=False))
-        return TaskSchema(self.name, columns)
+        return pa.field("tags", tags), pa.field("tags_prompt", pa.string(), nullable=False)
 
     def ask(self, item: Item) -> Ask:
         return self._ask

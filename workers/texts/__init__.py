@@ -11,11 +11,11 @@ from __future__ import annotations
 from schemas.job import TEXT_COLUMN, JobSpec
 from schemas.outcome import UsageError
 from workers.source import Reader
-from workers.texts.base import NONE, OCR, SIDECAR, TextFinder, resolve_text
+from workers.texts.base import NONE, OCR, SIDECAR, TextFinder, resolve_text, spelt
 from workers.texts.columns import ColumnTexts, NoTexts
 from workers.texts.sidecar import SidecarTexts
 
-__all__ = ["TextFinder", "resolve_text", "text_finder"]
+__all__ = ["TextFinder", "resolve_text", "spelt", "text_finder"]
 
 
 def text_finder(job: JobSpec, reader: Reader) -> TextFinder:
@@ -27,7 +27,7 @@ def text_finder(job: JobSpec, reader: Reader) -> TextFinder:
         return ColumnTexts(job.text.removeprefix(TEXT_COLUMN))
     if job.text == SIDECAR:
         return SidecarTexts(reader)
-    if job.text == OCR:
+    if spelt(job.text) == OCR:
         from workers.texts.ocr import OcrTexts  # takes long to import
 
         return OcrTexts()

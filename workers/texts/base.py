@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from PIL import Image
@@ -13,6 +13,7 @@ from schemas.outcome import UsageError
 from workers.tasks import Item
 
 SIDECAR, OCR, NONE = "sidecar", "ocr", "none"
+READER = "rapidocr"
 
 USUAL = {
     InputFormat.IMAGES: SIDECAR,
@@ -42,16 +43,34 @@ def resolve_text(asked: str | None, kind: InputFormat) -> str:
     """
     if asked is None:
         return USUAL[kind]
-    if asked == OCR and find_spec("rapidocr") is None:
-        raise UsageError(
-            "--text ocr needs the package rapidocr, which is not installed: pip install rapidocr "
-            "onnxruntime, on every machine of the cluster"
-        )
+    if spelt(asked) == OCR:
+        return _with_version(asked)
     if asked == SIDECAR and kind == InputFormat.WEBDATASET:
         raise UsageError(
             f"--text {SIDECAR}: nothing lies beside an image in a tar; the .txt of its sample is "
             f"--text {TEXT_COLUMN}txt"
         )
-    if asked in (SIDECAR, OCR, NONE) or asked.removeprefix(TEXT_COLUMN) not in ("", asked):
+    if asked in (SIDECAR, NONE) or asked.removeprefix(TEXT_COLUMN) not in ("", asked):
         return asked
     raise UsageError(f"--text {asked!r}: one of column:NAME, {SIDECAR}, {OCR}, {NONE}")
+
+
+def spelt(text: str) -> str:
+    """What `--text` says for a job's `text`: other versions of a reader may read other texts, so
+    that a job holds which it is.
+    """
+    return OCR if text.startswith(f"{OCR}:") else text
+
+
+def _with_version(asked: str) -> str:
+    """`ocr:VERSION` of the reader that is installed; of an earlier job it must be the same."""
+    try:
+        here = f"{OCR}:{version(READER)}"
+    except PackageNotFoundError as error:
+        raise UsageError(
+            f"--text {OCR} needs the package {READER}, which is not installed: pip install "
+            f"{READER} onnxruntime, on every machine of the cluster"
+        ) from error
+    if asked not in (OCR, here):
+        raise UsageError(f"texts were read with {asked} there and would be with {here} here")
+    return here
