@@ -34,7 +34,8 @@ def tasks_of(job: JobSpec) -> tuple[Task, ...]:
         if spec.version != task.version:
             raise UsageError(
                 f"task {spec.name!r} has columns of version {spec.version} there, and here of "
-                f"version {task.version}: use the program that wrote them, or start afresh with --new-run"
+                f"version {task.version}: use the program that wrote them, or start afresh with "
+                "--new-run"
             )
         try:
             tasks.append(task(**spec.options))
