@@ -52,7 +52,8 @@ def summary(run: Run, result: Result, before: bool) -> str:
         lines += [f"Look at those again: python jobs/replay.py {shlex.quote(run.output)}"]
     lines += skipped_in_words(result.skipped)
     try:
-        lines += [f"  {_name(item)}: {label}" for item, label in examples(run, result, tasks)]
+        shown = examples(run, result, tasks)
+        lines += [f"  {_name(item)}: {printable(label)}" for item, label in shown]
     except FileNotFoundError as error:
         cure = "" if run.spec.job.replay_of else "; --new-run labels again"
         raise RunFolderError(

@@ -15,6 +15,7 @@ from schemas.run import Result, ResultPart, RunNames, RunSpec
 from tests.runs import SCHEMAS, job_spec, rows
 from workers.plan import Run
 from workers.sink import commit_part
+from workers.tasks.choose import Choose
 
 
 def whole_run(output: Path, *names: str, **changes: object) -> tuple[Run, Result]:
@@ -50,6 +51,27 @@ def test_names_do_not_move_the_cursor(tmp_path: Path) -> None:
     run, result = whole_run(tmp_path, "\x1b[2Jé\n猫.png")
     shown = summary(run, result, False)
     assert "\\x1b[2Jé\\n猫.png: " in shown
+    assert "\x1b" not in shown
+
+
+def test_labels_do_not_either(tmp_path: Path) -> None:
+    """A choice is what INPUT says, and a tag what a vocabulary does."""
+    task = Choose("<ImageHere> {text}")
+    job = job_spec(output=str(tmp_path), tasks=(task.spec,), text="column:text")
+    image = ImageRef("/in/a.png", "/in/a.png", "", 3)
+    (row,) = rows(Shard(0, (image,)))
+    row |= {
+        "choices": [{"choice": "\x1b[2Jone", "logprob": -1.0}],
+        "choices_prompt": task.prompt,
+    }
+    schema = row_schema([task.schema])
+    line = {name: row[name] for name in schema.names}
+    part = commit_part(job.output, "00000001", "0" * 64, Shard(0, (image,)), [line], schema, "a")
+    spec = RunSpec("00000001", job, "me", "0" * 16, datetime.now(UTC).isoformat())
+    parts = (ResultPart(part.name, part.sha256, 1, 0),)
+    result = Result("00000001", "0" * 64, 1, 1, 0, {}, {}, parts)
+    shown = summary(Run(spec, finished=True), result, False)
+    assert "a.png: \\x1b[2Jone" in shown
     assert "\x1b" not in shown
 
 
