@@ -17,6 +17,7 @@ from schemas.passed import passed_values
 from schemas.run import Plan
 from tests.fake_store import FakeStore, fake_store
 from tests.runs import SCHEMAS, job_spec, png, put
+from tests.source.listings import tar_of
 from workers.plan import Run, freeze, load_shards, open_run, read_plan
 from workers.plan import pages as plan_pages
 from workers.store import Entry, Patience
@@ -204,8 +205,12 @@ def test_a_text_that_input_does_not_have_is_refused(folder: str) -> None:
     """
     job = manifest(folder, '{"uri": "0.png", "words": "one"}', '{"uri": "1.png"}')
     run = open_run(replace(job, text="column:text"))
-    with pytest.raises(UsageError, match=r"no column 'text'.*, it has words:"):
+    with pytest.raises(UsageError, match=r"no column 'text'.*, it has words:.*sidecar"):
         freeze(run, None, "cpu", 8)
     assert read_plan(run) is None
+    put(folder, "in/a.tar", tar_of({"0.png": png()}))
+    in_tar = job_spec(f"{folder}/in/a.tar", f"{folder}/of-tar", text="column:txt")
+    with pytest.raises(UsageError, match="with --text column:NAME, ocr or none$"):
+        freeze(open_run(replace(in_tar, input_format=InputFormat.WEBDATASET)), None, "cpu", 8)
     there = open_run(replace(job, text="column:words"), new_run=True)
     assert freeze(there, None, "cpu", 8).items == 2

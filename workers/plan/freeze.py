@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from uuid import uuid4
 
+from schemas.image import InputFormat
 from schemas.job import TEXT_COLUMN, JobSpec
 from schemas.outcome import DamagedPlanError, UsageError
 from schemas.rows import PassedColumn, row_schema
@@ -91,9 +92,10 @@ def _require_columns(job: JobSpec, columns: Sequence[PassedColumn]) -> None:
     name = job.text.removeprefix(TEXT_COLUMN)
     if name not in (job.text, *(column.name for column in columns)):
         there = ", ".join(column.name for column in columns) or "none at all"
+        beside = "" if job.input_format == InputFormat.WEBDATASET else "sidecar, "
         raise UsageError(
             f"INPUT has no column {name!r} for the texts of its images, it has {there}: say where "
-            "they are with --text column:NAME, sidecar, ocr or none"
+            f"they are with --text column:NAME, {beside}ocr or none"
         )
 
 
