@@ -210,7 +210,7 @@ def test_a_text_that_input_does_not_have_is_refused(folder: str) -> None:
     assert read_plan(run) is None
     put(folder, "in/a.tar", tar_of({"0.png": png()}))
     in_tar = job_spec(f"{folder}/in/a.tar", f"{folder}/of-tar", text="column:txt")
-    with pytest.raises(UsageError, match="with --text column:NAME, ocr or none$"):
+    with pytest.raises(UsageError, match=r"with --text column:NAME, ocr or none$"):
         freeze(open_run(replace(in_tar, input_format=InputFormat.WEBDATASET)), None, "cpu", 8)
     there = open_run(replace(job, text="column:words"), new_run=True)
     assert freeze(there, None, "cpu", 8).items == 2
