@@ -22,7 +22,12 @@ from workers.evaluation.evaluation import Evaluation
 from workers.evaluation.suites import SUITES, Asking
 from workers.evaluation.suites.hm import Meme
 from workers.evaluation.suites.iconqa import Choice
-from workers.model.calibration import Calibration, read_calibration, write_calibration
+from workers.model.calibration import (
+    CALIBRATION,
+    Calibration,
+    read_calibration,
+    write_calibration,
+)
 from workers.model.description import Description, checkpoint_folder, describe
 from workers.tasks import Item
 from workers.tasks.choose import Choose
@@ -34,8 +39,9 @@ HATEFUL = (True, True, False, False, True)
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Description:
-    """A copy of the shipped checkpoint, to be calibrated."""
-    shutil.copytree(checkpoint_folder("pocket"), tmp_path / "mine")
+    """A copy of the shipped checkpoint without its calibration, to be calibrated."""
+    without = shutil.ignore_patterns(CALIBRATION)
+    shutil.copytree(checkpoint_folder("pocket"), tmp_path / "mine", ignore=without)
     return describe(tmp_path / "mine")
 
 
