@@ -14,12 +14,17 @@ from workers.training import trainer
 from workers.training.batches import BatchShape
 from workers.training.stages import STAGES
 
+SMALL = BatchShape(emoji=1, others=1, photos=1)
+
 
 @pytest.fixture
 def tiny_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every stage, one step of three pictures each."""
-    monkeypatch.setattr(trainer, "STAGES", tuple(replace(stage, steps=1) for stage in STAGES))
-    monkeypatch.setattr(trainer, "BatchShape", lambda: BatchShape(emoji=1, others=1, photos=1))
+    """Every stage, one step of three pictures each and, where memes are learnt, two more."""
+    shapes = [replace(SMALL, meme_pairs=min(1, stage.shape.meme_pairs)) for stage in STAGES]
+    tiny = [
+        replace(stage, steps=1, shape=shape) for stage, shape in zip(STAGES, shapes, strict=True)
+    ]
+    monkeypatch.setattr(trainer, "STAGES", tuple(tiny))
 
 
 def test_a_training_leaves_a_checkpoint(
