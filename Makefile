@@ -35,8 +35,8 @@ $(STAMP): requirements.lock requirements-cpu.lock requirements-cuda.lock
 	$(PIP) check
 	@touch $@
 
-demo: install  ## caption the pictures in examples/images with the pocket model, into build/demo
-	$(BIN)/python jobs/caption_bucket.py examples/images build/demo
+demo: install  ## caption and tag examples/images at one look with the pocket model, into build/demo
+	$(BIN)/python jobs/label_bucket.py examples/images build/demo --tasks caption,tags
 
 test: install  ## run all tests
 	$(BIN)/python -m pytest

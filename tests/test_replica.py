@@ -32,7 +32,7 @@ from schemas.run import RunNames, RunSpec
 from schemas.version import code_version
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.pictures import write_broken, write_pictures
-from tests.runs import SCHEMAS
+from tests.runs import SCHEMAS, caption
 from workers.ahead import Budget
 from workers.images import resize
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Settled, Withheld
@@ -559,7 +559,8 @@ def test_the_image_that_the_model_fails_on_is_a_row(
 def test_a_prompt_that_cannot_be_asked_stops_the_replica(images: Path, checkpoint: Path) -> None:
     """What would fail on every image alike is raised, and nothing is committed."""
     write_pictures(images, 2)
-    job = job_for(images, checkpoint, prompt="long " * 500)
+    job = job_for(images, checkpoint)
+    job = replace(job, tasks=(caption("<ImageHere>" + "long " * 500),))
     with pytest.raises(PromptError):
         list(replica_for(job, checkpoint).process(shard_of(job)))
     assert not Path(job.output, "labels").exists()

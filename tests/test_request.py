@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.image import InputFormat
-from schemas.outcome import UsageError
+from schemas.outcome import PromptError, UsageError
 from workers.request import Request, Wish
 
 
@@ -73,3 +73,24 @@ def test_an_empty_name_is_not_the_folder_that_one_stands_in(
     """A variable that was never set must not label whatever lies around."""
     with pytest.raises(UsageError, match=f"{named} is empty"):
         Request(input, output, (Wish("caption"),), "pocket").resolve("cpu")
+
+
+@pytest.mark.parametrize(
+    ("wish", "fits"),
+    [
+        (Wish("caption", {"prompt": "word " * 20}), True),
+        (Wish("caption", {"prompt": "word " * 600}), False),
+        (Wish("ask", {"column": "a", "question": "狗" * 500}), False),
+        (Wish("hateful"), True),
+    ],
+)
+def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_written(
+    wish: Wish, fits: bool
+) -> None:
+    """It is known from the checkpoint's tokenizer when the job is asked for."""
+    asked = Request("/in", "/out", (wish,), "pocket")
+    if fits:
+        asked.resolve("cpu")
+    else:
+        with pytest.raises(PromptError, match="do not fit into the model's 512 positions"):
+            asked.resolve("cpu")

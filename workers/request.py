@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from schemas.asks import Write
 from schemas.image import InputFormat
 from schemas.job import JobSpec, Preprocessing, TaskSpec
 from schemas.outcome import ErrorCode, UsageError
@@ -13,8 +14,9 @@ from schemas.rows import row_schema
 from schemas.uri import canonical
 from workers.model.description import Description, checkpoint_folder, describe
 from workers.model.quantization import AUTO
+from workers.model.room import require_room
 from workers.source import format_of
-from workers.tasks import TASKS, tasks_of
+from workers.tasks import TASKS, Item, tasks_of
 from workers.texts import resolve_text
 
 DEVICES = ("cpu", "cuda")
@@ -31,7 +33,11 @@ class Wish:
 
     def on(self, checkpoint: Description) -> TaskSpec:
         """What it means for `checkpoint`. Raises PromptError, UsageError."""
-        return TASKS[self.name].resolved(checkpoint, **self.how).spec
+        task = TASKS[self.name].resolved(checkpoint, **self.how)
+        ask = task.ask(Item())
+        new_tokens = ask.max_new_tokens if isinstance(ask, Write) else 0
+        require_room(checkpoint, ask.prompt.template, new_tokens)
+        return task.spec
 
 
 @dataclass(frozen=True, slots=True)

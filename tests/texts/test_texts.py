@@ -41,9 +41,11 @@ def test_a_sidecar_is_the_file_beside_the_image(store: str) -> None:
     """
     put(store, "in/a.b.txt", "\ufeffwhat a day".encode())
     put(store, "in/bad.txt", b"a \xff day")
+    put(store, "in/wide.txt", "what a day".encode("utf-16"))
     put(store, "in/alone.jpg", b"")
     assert found("sidecar", _ref(f"{store}/in/a.b.jpg")) == Item("what a day", "sidecar")
     assert found("sidecar", _ref(f"{store}/in/bad.png")) == Item("a \ufffd day", "sidecar")
+    assert found("sidecar", _ref(f"{store}/in/wide.jpg")) == Item("what a day", "sidecar")
     assert found("sidecar", _ref(f"{store}/in/alone.jpg")) == Item()
 
 

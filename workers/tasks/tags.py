@@ -79,7 +79,8 @@ class Tags(Task):
             type=float,
             default=THRESHOLD,
             metavar="P",
-            help=f"no tag of a score below this, 0 to 1 (default: {THRESHOLD})",
+            help=f"no tag of a score below this, 0 to 1 (default: {THRESHOLD}); a long vocabulary "
+            "takes long at 0",
         )
 
     @classmethod

@@ -45,10 +45,10 @@ def resolve_text(asked: str | None, kind: InputFormat) -> str:
         return USUAL[kind]
     if spelt(asked) == OCR:
         return _with_version(asked)
-    if asked == SIDECAR and kind == InputFormat.WEBDATASET:
+    if asked == SIDECAR and kind in (InputFormat.WEBDATASET, InputFormat.PARQUET):
         raise UsageError(
-            f"--text {SIDECAR}: nothing lies beside an image in a tar; the .txt of its sample is "
-            f"--text {TEXT_COLUMN}txt"
+            f"--text {SIDECAR}: nothing lies beside an image in a tar or a Parquet file; what is "
+            f"said of it there is a column, as in --text {USUAL[kind]}"
         )
     if asked in (SIDECAR, NONE) or asked.removeprefix(TEXT_COLUMN) not in ("", asked):
         return asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 from PIL import Image
 
 from schemas.image import ImageRef
@@ -27,4 +29,10 @@ class SidecarTexts:
                 f"the text beside {ref.item_id} holds {len(data):,} bytes; no more than "
                 f"{LONGEST_SIDECAR:,} are read as an image's"
             )
-        return Item() if data is None else Item(data.decode("utf-8-sig", "replace"), SIDECAR)
+        return Item() if data is None else Item(_text(data), SIDECAR)
+
+
+def _text(data: bytes) -> str:
+    """UTF-8, or UTF-16 where the file begins with its mark, as some editors write it."""
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if marked else "utf-8-sig", "replace")
