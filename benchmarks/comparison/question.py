@@ -16,7 +16,7 @@ THREE, VOCABULARY, EVERY_TAG = "three", "vocabulary", "every-tag"
 LOOKS = {
     THREE: "caption, tags and meme",
     VOCABULARY: "the likeliest of 1,000 tags",
-    EVERY_TAG: "the same, none too unlikely",
+    EVERY_TAG: "the same without a threshold",
 }
 """The replica asked something else than captions (looks.py)."""
 
