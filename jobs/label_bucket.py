@@ -21,7 +21,7 @@ from workers.tasks import TASKS
 from workers.threads import leave
 
 PROGRAM = "label_bucket"
-TOGETHER = sorted(name for name, task in TASKS.items() if not task.everywhere)
+TOGETHER = sorted(n for n, task in TASKS.items() if not (task.everywhere or task.evaluated))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

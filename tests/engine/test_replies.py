@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.checkpoints import tiny_model
 from workers.engine import (
     Best,
     Greedy,
@@ -31,16 +30,6 @@ IMAGE = 17
 TRIE = build_trie([[7], [7, 8], [30, 31, 32], [30, 31], [9]], [[3], [4]])
 
 Answer = Tokens | Ranking
-
-
-@pytest.fixture(scope="module")
-def model() -> TinyGPTV:
-    return tiny_model().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def decoder(model: TinyGPTV) -> PhiDecoder:
-    return PhiDecoder(model.language_model)
 
 
 @pytest.fixture(scope="module")

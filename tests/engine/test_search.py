@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.checkpoints import tiny_model
 from workers.engine import Best, Prefix, Ranking, Row, Stem, build_trie, replies, search
 from workers.model import TinyGPTV
 from workers.model.decoding import PhiDecoder
@@ -19,16 +18,6 @@ Ids = tuple[int, ...]
 HEAD = (5, 9, 200)
 CLOSE = 2e-5
 """Of log-probabilities: what fp32 rounds in other orders."""
-
-
-@pytest.fixture(scope="module")
-def model() -> TinyGPTV:
-    return tiny_model().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def decoder(model: TinyGPTV) -> PhiDecoder:
-    return PhiDecoder(model.language_model)
 
 
 @pytest.fixture(scope="module")

@@ -202,6 +202,33 @@ def test_memes_of_one_kind_have_no_ranking() -> None:
     assert str(auroc) == "–"
 
 
+X = Path("x.png")
+
+
+@pytest.mark.parametrize(
+    ("suite", "item", "answer"),
+    [
+        ("gqa", Question(X, "", "no"), "I do not know"),
+        ("vizwiz", AnsweredQuestion(X, "", ("can", "can", "tin")), ""),
+        ("vsr", Statement(X, "", True), "untrue"),
+        ("iconqa", Choice(X, "", ("a", "b"), 0), {"a": 1.0, "b": 1.0}),
+        ("hm", Meme(X, "", False), MemeAnswer("cannot tell", 0.5, 0.5)),
+    ],
+)
+def test_the_two_scores_are_by_two_rules(suite: str, item: Any, answer: Any) -> None:
+    """What is right as published by its letters alone is strictly wrong, in every suite."""
+    scores = {score.rule: score.points for score in SUITES[suite].score([item], [answer])}
+    assert scores["as published"] == (1.0,)
+    assert scores["strict"] == (0.0,)
+
+
+def test_a_choice_that_was_not_ranked_is_not_right() -> None:
+    """Where none has a loss, none is chosen, be it the first or the only one."""
+    for choices in (("a" * 200, "b" * 200), ("a" * 200,)):
+        item = Choice(X, "", choices, 0)
+        assert [score.points for score in SUITES["iconqa"].score([item], [{}])] == [(0.0,)] * 2
+
+
 def test_an_answer_with_a_mark_is_several_peoples() -> None:
     """The authors cut people's answers at `_`; the strict rule does not."""
     item = AnsweredQuestion(Path("x"), "What?", ("red_red_red",))

@@ -70,14 +70,14 @@ def test_a_format_is_one_of_those_that_are_read(capsys: pytest.CaptureFixture[st
         (["--tags-file", "tags.txt"], "--tags-file is for the task tags"),
         (["--tags-top", "3"], "--tags-top is for the task tags"),
         (["--threshold", "0.7"], "--threshold is for the task hateful"),
-        (["--text", "ocr"], "--text is for choose and hateful"),
+        (["--text", "ocr"], "--text is for hateful"),
     ],
 )
 def test_a_flag_of_a_task_that_is_not_asked_is_refused(flags: list[str], why: str) -> None:
     """It would do nothing, and whoever gave it would wait for what never comes."""
     with pytest.raises(UsageError, match=why):
         parse("job", "", TOGETHER, ["in", "out", "--tasks", "caption", *flags])
-    for each in ("caption,hateful", "tags,hateful", "tags,choose,hateful"):
+    for each in ("caption,hateful", "tags,hateful"):
         said = ["--tasks", each, "--text", "none", "--threshold", "0.7"]
         assert parse("job", "", TOGETHER, ["in", "out", *said]).request.text == "none"
 

@@ -93,6 +93,7 @@ def test_a_vocabulary_gives_its_own_words_alone(memes: Path, tmp_path: Path) -> 
     [
         ("label_bucket", [], "nothing is asked of the images"),
         ("label_bucket", ["--tasks", "caption,poetry"], "'poetry' is no task"),
+        ("label_bucket", ["--tasks", "choose"], "'choose' is no task"),
         ("caption_bucket", ["--ask", "caption=what?"], "would be called caption"),
         ("caption_bucket", ["--ask", "a"], "is not NAME="),
         ("moderate_bucket", ["--text", "column:words"], "no column 'words'"),

@@ -11,7 +11,6 @@ import pytest
 from jobs import status
 from jobs.again import command_for
 from schemas.image import InputFormat
-from schemas.job import TaskSpec
 from schemas.outcome import ErrorCode
 from schemas.run import Heartbeat
 from tests.inspected import change_bytes, finished, label, planned
@@ -20,6 +19,8 @@ from tests.runs import caption, job_spec, put
 from workers.model.description import SHIPPED, describe
 from workers.plan import Run
 from workers.tasks.ask import Question
+from workers.tasks.choose import Choose
+from workers.tasks.tags import THRESHOLD, TOP, Tags
 
 
 def told(run: Run, capsys: pytest.CaptureFixture[str], *flags: str) -> str:
@@ -152,18 +153,21 @@ def test_the_command_goes_on_with_just_that_job() -> None:
     assert "--model FOLDER --quant int8 --prompt" in command_for(mine)
     manifest = replace(job, input="/list.csv", input_format=InputFormat.CSV)
     assert command_for(manifest) == "python jobs/caption_bucket.py /list.csv /out --quant none"
-    choose = TaskSpec("choose", {"prompt": "<ImageHere> {text}"})
-    for tasks in ((choose,), (caption("<ImageHere>?"), choose)):
-        named = ",".join(task.name for task in tasks)
-        line = command_for(replace(job, tasks=tasks))
-        assert line.startswith("python jobs/label_bucket.py '/my in' /out --quant none --tasks")
-        assert f"--tasks {named}" in line
+    both = (caption("<ImageHere>?"), Tags("<ImageHere>", 20, (), TOP, THRESHOLD).spec)
+    assert command_for(replace(job, tasks=both)) == (
+        "python jobs/label_bucket.py '/my in' /out --quant none --tasks caption,tags "
+        "--prompt '<ImageHere>?'"
+    )
     replay = replace(job, replay_of="00000002", replay_codes=(ErrorCode.TRUNCATED,))
     assert command_for(replay) == "python jobs/replay.py /out --run 00000002 --code truncated"
 
 
 def test_what_cannot_be_typed_names_the_evaluation() -> None:
-    """A question whose text comes from a column is an evaluation's: no labelling job asks it."""
+    """A question whose text comes from a column is an evaluation's, and so is multiple choice: no
+    labelling job asks them.
+    """
+    choose = job_spec(tasks=(Choose("<ImageHere> {text}").spec,), text="column:question")
+    assert command_for(choose) == "python jobs/evaluate.py, with the flags that it was given"
     task = Question("answer", "<ImageHere> {text}", 20, with_text=True)
     job = job_spec(tasks=(task.spec,), text="column:question")
     assert command_for(job) == "python jobs/evaluate.py, with the flags that it was given"

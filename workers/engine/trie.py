@@ -46,8 +46,6 @@ class Trie:
     """Entries that are whole at the root, with nothing to close."""
     depth: int
     """Most tokens on the way from the root to a node."""
-    longest: int
-    """Most tokens of a sequence."""
 
     def path(self, node: int) -> list[int]:
         """The nodes from the root's child to `node`."""
@@ -98,7 +96,6 @@ def build_trie(entries: Sequence[Sequence[int]], ends: Sequence[Sequence[int]] =
         closed=closed.astype(np.int32),
         certain=tuple(np.flatnonzero(lengths == 0).tolist()),
         depth=int(inner.max(initial=0)),
-        longest=int(lengths.max(initial=0)),
     )
 
 

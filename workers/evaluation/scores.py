@@ -50,6 +50,11 @@ class Score:
     """What each item earned, in their order: their mean is the first figure."""
 
 
+def accuracy(rule: str, points: Sequence[float], *more: Figure) -> Score:
+    """The share of right items by `rule`, and what `more` is told of them."""
+    return Score(rule, (mean("accuracy", points), *more), tuple(points))
+
+
 def mean(name: str, points: Sequence[float]) -> Figure:
     """The mean over items, with its interval."""
     values = np.asarray(points, dtype=np.float64)

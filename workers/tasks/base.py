@@ -42,6 +42,8 @@ class Task(ABC):
     """The job that asks it alone."""
     everywhere: ClassVar[bool] = False
     """Whether every job may ask it beside its own."""
+    evaluated: ClassVar[bool] = False
+    """Whether an evaluation alone asks it, and no command line of a labelling job."""
     wants_text: ClassVar[bool] = False
     """Whether it is of use only where a text can stand beside the image."""
 
@@ -75,7 +77,7 @@ class Task(ABC):
     @property
     def can_be_typed(self) -> bool:
         """Whether a labelling job's command line can ask it; else an evaluation alone does."""
-        return True
+        return not self.evaluated
 
     # --- from an image to its row ---
 

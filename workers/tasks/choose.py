@@ -39,7 +39,7 @@ class Choose(Task):
     prompt: str
 
     name = "choose"
-    wants_text = True
+    evaluated = True
 
     @classmethod
     def add_flags(cls, parser: argparse._ActionsContainer) -> None:

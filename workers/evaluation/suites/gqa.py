@@ -10,7 +10,7 @@ from typing import Any
 from schemas.job import TaskSpec
 from workers.evaluation.annotations import read_entries
 from workers.evaluation.answers import says
-from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
+from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, accuracy
 from workers.evaluation.suites.base import Asking, Item, written_answer
 from workers.model.description import Description
 
@@ -54,8 +54,8 @@ class GQA:
             float(answer is not None and says(answer, item.answer)) for item, answer in pairs
         )
         return [
-            Score(AS_PUBLISHED, (mean("accuracy", published),), published),
-            Score(STRICT, (mean("accuracy", strict),), strict),
+            accuracy(AS_PUBLISHED, published),
+            accuracy(STRICT, strict),
         ]
 
 

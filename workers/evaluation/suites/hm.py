@@ -25,7 +25,7 @@ from workers.evaluation.metrics import (
     bins,
     calibration_error,
 )
-from workers.evaluation.scores import AS_PUBLISHED, STRICT, Figure, Score, interval, mean
+from workers.evaluation.scores import AS_PUBLISHED, STRICT, Figure, Score, accuracy, interval, mean
 from workers.evaluation.suites.base import Asking, Item, written_answer
 from workers.evaluation.temperature import sigmoid
 from workers.model.description import Description
@@ -105,8 +105,8 @@ class HM:
             for item, answer in pairs
         )
         return [
-            Score(AS_PUBLISHED, (mean("accuracy", published),), published),
-            Score(STRICT, (mean("accuracy", strict), *_of_probabilities(items, answers)), strict),
+            accuracy(AS_PUBLISHED, published),
+            accuracy(STRICT, strict, *_of_probabilities(items, answers)),
         ]
 
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from schemas.job import TaskSpec
 from workers.evaluation.annotations import Entry, read_entries
-from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
+from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, accuracy
 from workers.evaluation.suites.base import Asking, Item
 from workers.model.description import Description
 from workers.tasks.choose import QUESTION, Choose
@@ -90,8 +90,8 @@ class IconQA:
             float(losses is not None and strictly_right(item, losses)) for item, losses in pairs
         )
         return [
-            Score(AS_PUBLISHED, (mean("accuracy", published),), published),
-            Score(STRICT, (mean("accuracy", strict),), strict),
+            accuracy(AS_PUBLISHED, published),
+            accuracy(STRICT, strict),
         ]
 
 
@@ -101,16 +101,18 @@ def on_one_line(text: str) -> str:
 
 
 def published_right(item: Choice, losses: Losses) -> bool:
-    """The first choice of least loss stands where the right one does."""
+    """The first choice of least loss stands where the right one does; one that was not ranked, for
+    its length, has none.
+    """
     found = [losses.get(on_one_line(c), math.inf) for c in item.published_choices]
-    return found.index(min(found)) == item.answer
+    return min(found) < math.inf and found.index(min(found)) == item.answer
 
 
 def strictly_right(item: Choice, losses: Losses) -> bool:
     """Every other choice, uncut, has a greater loss than the right one."""
     found = [losses.get(on_one_line(choice), math.inf) for choice in item.choices]
     right = found.pop(item.answer)
-    return all(right < other for other in found)
+    return right < min(found, default=math.inf)
 
 
 def _choice(entry: Entry, images: Path) -> Choice:

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.job import TaskSpec
 from workers.evaluation.annotations import Entry, read_entries
 from workers.evaluation.answers import published_answer, says
-from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
+from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, accuracy
 from workers.evaluation.suites.base import Asking, Item, written_answer
 from workers.model.description import Description
 
@@ -61,8 +61,8 @@ class VizWiz:
             for item, answer in pairs
         )
         return [
-            Score(AS_PUBLISHED, (mean("accuracy", published),), published),
-            Score(STRICT, (mean("accuracy", strict),), strict),
+            accuracy(AS_PUBLISHED, published),
+            accuracy(STRICT, strict),
         ]
 
 

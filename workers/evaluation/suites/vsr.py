@@ -10,7 +10,7 @@ from typing import Any
 from schemas.job import TaskSpec
 from workers.evaluation.annotations import Entry, read_entries
 from workers.evaluation.answers import first_word
-from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, mean
+from workers.evaluation.scores import AS_PUBLISHED, STRICT, Score, accuracy
 from workers.evaluation.suites.base import Asking, Item, written_answer
 from workers.model.description import Description
 
@@ -57,9 +57,9 @@ class VSR:
             for item, answer in pairs
         )
         return [
-            Score(AS_PUBLISHED, (mean("accuracy", published),), published),
-            Score(f"{AS_PUBLISHED}, eval_scripts", (mean("accuracy", generous),), generous),
-            Score(STRICT, (mean("accuracy", strict),), strict),
+            accuracy(AS_PUBLISHED, published),
+            accuracy(f"{AS_PUBLISHED}, eval_scripts", generous),
+            accuracy(STRICT, strict),
         ]
 
 
