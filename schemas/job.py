@@ -94,6 +94,8 @@ class JobSpec:
     """The run whose failed items alone are looked at again; "" looks at all of INPUT."""
     replay_codes: tuple[ErrorCode, ...] = ()
     """Only those that failed with one of these; empty is whatever the reason."""
+    incremental: bool = False
+    """Only what is owed is looked at: what no earlier run under OUTPUT has settled."""
     semantics: int = SEMANTICS
     schema_version: int = SCHEMA_VERSION
 
@@ -138,6 +140,7 @@ class JobSpec:
             "image_column": self.image_column,
             "replay_of": self.replay_of,
             "replay_codes": sorted(self.replay_codes),
+            "incremental": self.incremental,
             "task_versions": self._versions(),
         }
         given = {name: value for name, value in later.items() if value}

@@ -10,6 +10,7 @@ BucketsightError                     exit 1
 │   ├── StoreOutageError               exit 75: come again when the store, or the credentials, do
 │   └── DeviceOutageError              exit 1
 ├── StoppedError                     exit 75: asked to stop; the same command goes on
+│   └── LimitReachedError              a night's limit is reached; what is left is owed to the next
 ├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
 │   ├── DamagedPlanError               a page of the plan is missing or altered
 │   └── ForeignPartError               a part's name is taken by somebody else's file
@@ -79,6 +80,20 @@ class ErrorCode(StrEnum):
     TIMED_OUT = "timed_out"
 
 
+PASSING = frozenset(
+    {
+        ErrorCode.NOT_FOUND,
+        ErrorCode.FORBIDDEN,
+        ErrorCode.CHANGED_SINCE_PLAN,
+        ErrorCode.READ_FAILED,
+        ErrorCode.OUT_OF_MEMORY,
+        ErrorCode.TIMED_OUT,
+    }
+)
+"""What the store or the machine was at fault for, and may not be tomorrow. Whatever else fails lies
+in the image, which a nightly run looks at again only when it changes."""
+
+
 class BucketsightError(Exception):
     """Root of every error that this program raises itself."""
 
@@ -127,6 +142,10 @@ class StoppedError(BucketsightError):
     """Somebody asked the run to stop; what is committed stays, and the same command goes on."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class LimitReachedError(StoppedError):
+    """As many images, or as much time, as was allowed; the next night goes on."""
 
 
 class RunFolderError(BucketsightError):

@@ -27,7 +27,9 @@ LABELS = "labels"
 SPEC_FORMAT = 2
 OLDER_SPEC_FORMAT = 1
 """A job of one task; `JobSpec.from_json` reads it too."""
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
+OLDER_PLAN_FORMAT = 2
+"""A plan from before there were lists of what is gone and what is left."""
 HEARTBEAT_FORMAT = 1
 FOOTER_FORMAT = 1
 RESULT_FORMAT = 1
@@ -72,6 +74,12 @@ class RunNames:
     @property
     def labels(self) -> str:
         return f"{LABELS}/run={self.run_id}"
+
+    def gone(self, attempt: str, index: int) -> str:
+        return f"{self.folder}/plan/{attempt}/gone-{index:05d}.parquet"
+
+    def left(self, attempt: str, index: int) -> str:
+        return f"{self.folder}/plan/{attempt}/left-{index:05d}.parquet"
 
     def page(self, attempt: str, index: int) -> str:
         return f"{self.folder}/plan/{attempt}/page-{index:05d}.parquet"
@@ -160,10 +168,20 @@ class PlanPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ListPage:
+    """One Parquet file of a list beside the plan, its items in their order."""
+
+    name: str
+    sha256: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`plan.json`: the listing as frozen.
 
-    Listed objects = items + the sum of `skipped`, where a replay also counts what is gone.
+    Listed objects = items + the sum of `skipped`, where a replay also counts what is gone. Only an
+    incremental job may have a plan without items.
     """
 
     run_id: str
@@ -184,6 +202,12 @@ class Plan:
     """Objects listed and not planned, counted by skip rule."""
     columns: tuple[PassedColumn, ...] = ()
     """What INPUT says of the items beside the images, passed on into the rows."""
+    gone: tuple[ListPage, ...] = ()
+    """Of an incremental job: `item_id` of what earlier runs of INPUT labelled, and it lists no
+    more. Their rows stay, marked as deleted."""
+    left: tuple[ListPage, ...] = ()
+    """Likewise: `item_id` of what is owed and in no shard, for the limit was reached; `since`, the
+    ordinal of the run that first left it so."""
     digest: str = ""
     """Hex SHA-256 of plan.json as it is stored, whatever this program would write in its place;
     parts carry it in their footers. Empty before the plan is stored."""
@@ -196,11 +220,11 @@ class Plan:
     @classmethod
     def from_json(cls, data: bytes, place: str) -> Self:
         """The plan that is stored at `place`. Raises UsageError for one of another format."""
-        value = document.loads_format(data, place, PLAN_FORMAT)
-        pages = tuple(_build(PlanPage, place, page) for page in value.pop("pages", ()))
-        columns = tuple(_build(PassedColumn, place, one) for one in value.pop("columns", ()))
-        digest = hashlib.sha256(data).hexdigest()
-        plan = _build(cls, place, value | {"pages": pages, "columns": columns, "digest": digest})
+        value = document.loads_format(data, place, OLDER_PLAN_FORMAT, PLAN_FORMAT)
+        parts = {"pages": PlanPage, "columns": PassedColumn, "gone": ListPage, "left": ListPage}
+        for name, kind in parts.items():
+            value[name] = tuple(_build(kind, place, one) for one in value.get(name, ()))
+        plan = _build(cls, place, value | {"digest": hashlib.sha256(data).hexdigest()})
         if not plan._adds_up():
             raise DamagedPlanError(
                 f"{place} was altered: its counts do not add up; put it back as it was, or start "
@@ -211,10 +235,11 @@ class Plan:
     def _adds_up(self) -> bool:
         items = sum(page.items for page in self.pages)
         shards = sum(page.shards for page in self.pages)
-        last = self._images_before(self.shards - 1)
-        return (items, shards) == (self.items, self.shards) and (
-            last < self.items == self._images_before(self.shards)
-        )
+        if (items, shards) != (self.items, self.shards):
+            return False
+        if not self.shards:
+            return not self.items
+        return self._images_before(self.shards - 1) < self.items == self._images_before(self.shards)
 
     def images_of(self, shard: int) -> int:
         """How many images `shard` holds, 0 and up to `shards` - 1; no page is read for it."""

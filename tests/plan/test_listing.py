@@ -55,7 +55,7 @@ def test_what_is_sorted_at_a_time_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     with open_listing() as listing:
         listing.add(images)
         assert listing.tally() == Tally(5000, 5000, 5000)
-        sizes = [listing._count(some, chosen=False) for some in listing._ranges()]
+        sizes = [listing._count(some, chosen=False) for some in listing.ranges(500)]
     assert sum(sizes) == 5000
     assert len(sizes) == 10
     assert max(sizes) < 1000

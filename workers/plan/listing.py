@@ -1,11 +1,11 @@
 """What INPUT was found to hold, sorted outside memory: a DuckDB database in a temporary folder."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -42,7 +42,10 @@ SIGNAL_SECONDS = 0.1
 
 Answer = TypeVar("Answer")
 
-_LISTED = ITEM_SCHEMA.append(pa.field("turn", pa.int64(), nullable=False))
+_LISTED = ITEM_SCHEMA.append(pa.field("turn", pa.int64(), nullable=False)).append(
+    # what `JobSpec.input_digest` says; null where it is the input_digest
+    pa.field("looked_at", pa.string())
+)
 _CHOSEN = pa.schema([pa.field("item_id", pa.string(), nullable=False)])
 _FAULTS = (duckdb.OperationalError, duckdb.FatalException, pa.ArrowException, OSError)
 """What a full disk comes as; pyarrow passes on what DuckDB says of it."""
@@ -60,29 +63,34 @@ class Tally:
 
 
 @contextmanager
-def open_listing() -> Iterator["Listing"]:
-    """An empty listing, in a temporary folder that is gone afterwards.
+def open_listing(looked_at: Callable[[ImageRef], str] | None = None) -> Iterator["Listing"]:
+    """An empty listing, in a temporary folder that is gone afterwards. `looked_at` tells the
+    version of all that is looked at of an item, where that is more than its own.
 
     Raises StoreError where there is no such folder, or it cannot be written.
     """
     with _faults_told("TMPDIR"):
         temporary = tempfile.TemporaryDirectory(prefix="plan-", ignore_cleanup_errors=True)
-    with temporary as folder, closing(Listing(folder)) as listing:
+    with temporary as folder, closing(Listing(folder, looked_at)) as listing:
         yield listing
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class Range:
     """The ids from `start` on and, unless it is None, before `end`."""
 
     start: str
     end: str | None
 
+    @property
+    def within(self) -> str:
+        """The condition, in SQL."""
+        return "item_id >= $start" + ("" if self.end is None else " AND item_id < $end")
+
     def rows(self, chosen: bool) -> str:
         """The rows listed with such an id, or of these the chosen ones."""
-        within = "item_id >= $start" + ("" if self.end is None else " AND item_id < $end")
-        among = f" AND item_id IN (SELECT item_id FROM chosen WHERE {within})" if chosen else ""
-        return f"FROM listed WHERE {within}{among}"
+        among = f"item_id IN (SELECT item_id FROM chosen WHERE {self.within})"
+        return f"FROM listed WHERE {self.within}" + f" AND {among}" * chosen
 
     def values(self) -> dict[str, str]:
         """What `$start` and `$end` stand for."""
@@ -96,9 +104,10 @@ class Listing:
     last word counts. Raises StoreError where its folder is full.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, looked_at: Callable[[ImageRef], str] | None = None) -> None:
         """In `folder`, which is there; `open_listing` makes one."""
         self._folder = folder
+        self._looked_at = looked_at
         self._types = PassedTypes()
         self._block: list[ImageRef] = []
         self._block_bytes = 0
@@ -115,7 +124,7 @@ class Listing:
                 },
             )
             for name, schema in (("listed", _LISTED), ("chosen", _CHOSEN)):
-                self._database.from_arrow(schema.empty_table()).create(name)
+                self.create(name, schema)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="database")
         # now: of a thread that a signal comes upon while it starts the pool would know nothing
         self._worker.submit(int).result()
@@ -145,9 +154,14 @@ class Listing:
         self._all = False
         count = 0
         for block in ids:
-            self._insert("chosen", pa.table([block], schema=_CHOSEN))
+            self.insert("chosen", pa.table([block], schema=_CHOSEN))
             count += len(block)
         return count
+
+    def choose_by(self, query: str, values: Mapping[str, object]) -> None:
+        """From now on only items whose ids the SQL `query` gives, or one before did."""
+        self._all = False
+        self.run(f"INSERT INTO chosen {query}", values)
 
     def columns(self) -> tuple[PassedColumn, ...]:
         """What the items have beside their images."""
@@ -155,60 +169,82 @@ class Listing:
 
     def tally(self) -> Tally:
         """How much there is."""
-        self._flush()
         items = chosen = 0
-        for some in self._ranges():
+        for some in self.ranges(RANGE_ITEMS):
             items += self._count(some, chosen=False)
             chosen += 0 if self._all else self._count(some, chosen=True)
         return Tally(self._listed, items, items if self._all else chosen)
 
     def in_order(self) -> Iterator[pa.Table]:
         """The chosen items, in tables of ITEM_SCHEMA."""
-        self._flush()
         last = None
-        for some in self._ranges():
+        for some in self.ranges(RANGE_ITEMS):
             for table in self._sorted(some):
                 yield _without_repeats(table, last)
                 last = table["item_id"][-1]
 
-    def _ranges(self) -> list[_Range]:
-        """Ranges of about as many ids as the database can look at within its memory."""
-        count = -(-self._listed // RANGE_ITEMS)
-        if count < 2:
-            return [_Range("", None)]
-        query = f"SELECT item_id FROM listed USING SAMPLE reservoir({SAMPLE * count} ROWS)"
-        found = self._ask(lambda: self._database.execute(query).fetchall())
-        ids = sorted(name for (name,) in found)
-        ends = sorted({ids[len(ids) * turn // count] for turn in range(1, count)})
-        return [_Range(*ids) for ids in zip(["", *ends], [*ends, None], strict=True)]
+    # what workers.plan.owed adds to it
 
-    def _sorted(self, some: _Range) -> Iterator[pa.Table]:
-        rows = some.rows(chosen=not self._all)
-        query = f"SELECT * EXCLUDE (turn) {rows} ORDER BY item_id, turn DESC"
+    def create(self, name: str, schema: pa.Schema) -> None:
+        """An empty table of the database."""
+        self._database.from_arrow(schema.empty_table()).create(name)
+
+    def insert(self, name: str, rows: pa.Table) -> None:
+        """Put `rows` into a table of the database."""
+        self._ask(lambda: self._database.from_arrow(rows).insert_into(name))
+
+    def run(self, query: str, values: Mapping[str, object]) -> list[Any]:
+        """What the database answers to the SQL `query`: a few rows."""
+        return self._ask(lambda: self._database.execute(query, values).fetchall())
+
+    def stream(self, query: str, values: Mapping[str, object]) -> Iterator[pa.RecordBatch]:
+        """Likewise, in batches of up to BATCH_ROWS rows; none is empty."""
         batches = self._ask(
-            lambda: iter(
-                self._database.sql(query, params=some.values()).to_arrow_reader(BATCH_ROWS)
-            )
+            lambda: iter(self._database.sql(query, params=dict(values)).to_arrow_reader(BATCH_ROWS))
         )
         while (batch := self._ask(lambda: next(batches, None))) is not None:
+            if batch.num_rows:
+                yield batch
+
+    def ranges(self, size: int, *others: str) -> list[Range]:
+        """Ranges that hold about `size` of the ids listed and of the tables `others`, together."""
+        self._flush()
+        counts = {"listed": self._listed}
+        for name in others:
+            ((counts[name],),) = self.run(f"SELECT count(*) FROM {name}", {})
+        count = -(-sum(counts.values()) // size)
+        if count < 2:
+            return [Range("", None)]
+        ids: list[str] = []
+        for name, rows in counts.items():
+            drawn = -(-SAMPLE * count * rows // sum(counts.values()))
+            query = f"SELECT item_id FROM {name} USING SAMPLE reservoir({drawn} ROWS)"
+            ids += (item_id for (item_id,) in self.run(query, {}))
+        ids.sort()
+        ends = sorted({ids[len(ids) * turn // count] for turn in range(1, count)})
+        return [Range(*ids) for ids in zip(["", *ends], [*ends, None], strict=True)]
+
+    def _sorted(self, some: Range) -> Iterator[pa.Table]:
+        rows = some.rows(chosen=not self._all)
+        query = f"SELECT * EXCLUDE (turn, looked_at) {rows} ORDER BY item_id, turn DESC"
+        for batch in self.stream(query, some.values()):
             yield pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
 
-    def _count(self, some: _Range, chosen: bool) -> int:
+    def _count(self, some: Range, chosen: bool) -> int:
         query = f"SELECT count(DISTINCT item_id) {some.rows(chosen)}"
-        ((count,),) = self._ask(lambda: self._database.execute(query, some.values()).fetchall())
+        ((count,),) = self.run(query, some.values())
         return int(count)
 
     def _flush(self) -> None:
         if not self._block:
             return
         turns = np.arange(self._listed, self._listed + len(self._block))
+        versions = [self._looked_at(image) if self._looked_at else None for image in self._block]
         table = items_table(self._block).append_column(_LISTED.field("turn"), [turns])
+        table = table.append_column(_LISTED.field("looked_at"), [pa.array(versions, pa.string())])
         self._listed += len(self._block)
         self._block, self._block_bytes = [], 0
-        self._insert("listed", table)
-
-    def _insert(self, name: str, rows: pa.Table) -> None:
-        self._ask(lambda: self._database.from_arrow(rows).insert_into(name))
+        self.insert("listed", table)
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """What the database answers, in a thread: it hears no signal before it is done."""
