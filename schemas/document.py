@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.outcome import UsageError
+
+Document = TypeVar("Document")
 
 
 def dumps(value: Mapping[str, Any]) -> bytes:
@@ -47,3 +49,11 @@ def loads_format(data: bytes, place: str, *versions: int) -> dict[str, Any]:
 def digest(value: Mapping[str, Any]) -> str:
     """Hex SHA-256 of the canonical JSON."""
     return hashlib.sha256(dumps(value)).hexdigest()
+
+
+def build(kind: type[Document], place: str, fields: dict[str, Any]) -> Document:
+    """`kind(**fields)`, or a UsageError that says which document does not fit."""
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{place} is not what this program writes: {error}") from error

@@ -7,6 +7,7 @@
       runs/00000001/plan.json                   Plan: created exclusively, names the winning attempt
       runs/00000001/result.json                 Result: created last
       runs/00000001/heartbeat.json              Heartbeat: the one file that is written over
+      runs/00000001/pruned.json                 schemas.snapshot.Pruned: its parts are no more
 
 All names are relative to OUTPUT and use slashes.
 """
@@ -14,9 +15,10 @@ All names are relative to OUTPUT and use slashes.
 import hashlib
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Self
 
 from schemas import document
+from schemas.document import build as _build
 from schemas.job import JobSpec
 from schemas.outcome import DamagedPlanError, RunFolderError, UsageError
 from schemas.rows import PassedColumn
@@ -36,7 +38,6 @@ RESULT_FORMAT = 1
 PART_KEY = b"bucketsight.part"
 """Key of a part's PartFooter in the Parquet file's metadata."""
 
-Document = TypeVar("Document")
 _PART = re.compile(r"part-(\d{5,})\.parquet")
 
 
@@ -70,6 +71,10 @@ class RunNames:
     @property
     def heartbeat(self) -> str:
         return f"{self.folder}/heartbeat.json"
+
+    @property
+    def pruned(self) -> str:
+        return f"{self.folder}/pruned.json"
 
     @property
     def labels(self) -> str:
@@ -344,11 +349,3 @@ class Result:
         value = document.loads_format(data, place, RESULT_FORMAT)
         parts = tuple(_build(ResultPart, place, part) for part in value.pop("parts", ()))
         return _build(cls, place, value | {"parts": parts})
-
-
-def _build(kind: type[Document], place: str, fields: dict[str, Any]) -> Document:
-    """`kind(**fields)`, or a UsageError that says which document does not fit."""
-    try:
-        return kind(**fields)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{place} is not what this program writes: {error}") from error
