@@ -16,6 +16,7 @@ from schemas.image import ImageRef
 from schemas.outcome import StoreError
 from schemas.rows import PassedColumn
 from tests.runs import refs
+from workers.plan import database
 from workers.plan import listing as module
 from workers.plan.listing import Listing, Tally, open_listing
 
@@ -31,9 +32,9 @@ def test_the_order_is_that_of_python(monkeypatch: pytest.MonkeyPatch, at_once: i
     however few are sorted at a time.
     """
     monkeypatch.setattr(module, "RANGE_ITEMS", at_once)
-    monkeypatch.setattr(module, "SAMPLE", 10)
+    monkeypatch.setattr(database, "SAMPLE", 10)
     monkeypatch.setattr(module, "BLOCK_IMAGES", 64)
-    monkeypatch.setattr(module, "BATCH_ROWS", 128)
+    monkeypatch.setattr(database, "BATCH_ROWS", 128)
     draw = random.Random(3)
     signs = "aAzZ09 #%/.~_-\x00\x01\x7féßİ\u0301\uffff🍎漢"
     ids = {"".join(draw.choices(signs, k=draw.randrange(1, 40))) for _ in range(3000)}
@@ -80,7 +81,7 @@ def test_an_item_listed_again_is_one_item(monkeypatch: pytest.MonkeyPatch, batch
     ranges end.
     """
     monkeypatch.setattr(module, "RANGE_ITEMS", 3)
-    monkeypatch.setattr(module, "BATCH_ROWS", batch)
+    monkeypatch.setattr(database, "BATCH_ROWS", batch)
     monkeypatch.setattr(module, "BLOCK_IMAGES", 5)
     with open_listing() as listing:
         for version in ("old", "older", "new"):
@@ -144,7 +145,7 @@ def test_a_full_disk_is_said_in_a_sentence(
 ) -> None:
     """A temporary folder without room ends the planning with its name, and is tidied."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(module, "MEMORY", "16MB")
+    monkeypatch.setattr(database, "MEMORY", "16MB")
     images = refs(1000)
     with pytest.raises(StoreError, match=f"{tmp_path}.*TMPDIR"), small_files(size):  # noqa: SIM117
         with open_listing() as listing:
