@@ -19,6 +19,7 @@ from typing import Self
 
 from schemas import document
 from schemas.document import build as _build
+from schemas.estimate import Estimate, Outcome
 from schemas.job import JobSpec
 from schemas.outcome import DamagedPlanError, RunFolderError, UsageError
 from schemas.rows import PassedColumn
@@ -34,7 +35,9 @@ OLDER_PLAN_FORMAT = 2
 """A plan from before there were lists of what is gone and what is left."""
 HEARTBEAT_FORMAT = 1
 FOOTER_FORMAT = 1
-RESULT_FORMAT = 1
+RESULT_FORMAT = 2
+OLDER_RESULT_FORMAT = 1
+"""A result from before it told of time."""
 PART_KEY = b"bucketsight.part"
 """Key of a part's PartFooter in the Parquet file's metadata."""
 
@@ -315,6 +318,8 @@ class PartRecord:
     name: str
     sha256: str
     footer: PartFooter
+    size_bytes: int = 0
+    """Of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +344,11 @@ class Result:
     failed_by_code: dict[str, int]
     skipped: dict[str, int]
     parts: tuple[ResultPart, ...]
+    outcome: Outcome | None = None
+    """What the driver that finished the run saw of it; None: it was finished before drivers told.
+    """
+    estimate: Estimate | None = None
+    """What the job was estimated to take, where somebody had asked."""
 
     def to_json(self) -> bytes:
         return document.dumps(asdict(self) | {"format_version": RESULT_FORMAT})
@@ -346,6 +356,11 @@ class Result:
     @classmethod
     def from_json(cls, data: bytes, place: str) -> Self:
         """The result that lies at `place`. Raises UsageError for one of another format."""
-        value = document.loads_format(data, place, RESULT_FORMAT)
+        value = document.loads_format(data, place, OLDER_RESULT_FORMAT, RESULT_FORMAT)
+        for name, kind in (("outcome", Outcome), ("estimate", Estimate)):
+            if isinstance(value.get(name), dict):
+                value[name] = kind.from_fields(value[name], place)
+            elif value.get(name) is not None:
+                raise UsageError(f"{place} is not what this program writes: its {name} is none")
         parts = tuple(_build(ResultPart, place, part) for part in value.pop("parts", ()))
         return _build(cls, place, value | {"parts": parts})

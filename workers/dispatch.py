@@ -22,6 +22,7 @@ from schemas.run import PartRecord
 from workers.fleet import Begun, Done, Event, Fleet, KeptBack, Lost, NotStarted, Settled, Started
 from workers.ledger import Attempt, Ledger
 from workers.progress import Progress
+from workers.timesheet import Timesheet
 
 SHARDS_AT_ONCE = 2
 """The second one waits at the replica, so that it never waits for the driver."""
@@ -117,6 +118,7 @@ class Dispatch:
         self._deadline: float | None = None
         self._next_waiting = clock() + PATIENT_SECONDS
         self._parts: dict[int, PartRecord] = {}
+        self.timesheet = Timesheet(clock)
 
     def run(self) -> dict[int, PartRecord]:
         """The parts that were committed, by shard, when all are.
@@ -228,6 +230,7 @@ class Dispatch:
         match event:
             case Started(number):
                 replica.started = True
+                self.timesheet.came(number)
                 self._failed_starts = 0
                 self._sort(number, replica)
             case NotStarted(number, reason, crashed):
@@ -274,6 +277,7 @@ class Dispatch:
         if self._ledger.commit(attempt):
             self._parts[index] = part
             self._owed -= 1
+            self.timesheet.committed(attempt.shard.images, part)
             self._progress.committed(index, part.footer.items, part.footer.failed)
         return ran
 
@@ -300,6 +304,7 @@ class Dispatch:
                 self._ledger.give_back(attempt)
 
     def _forget(self, number: int) -> None:
+        self.timesheet.went(number)
         for group in (self._replicas, self._idle, self._with_one):
             group.pop(number, None)
 

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 
+from schemas.estimate import Outcome
 from schemas.job import JobSpec
 from schemas.outcome import StoppedError, UsageError
 from schemas.run import PartRecord, Plan, Result
@@ -83,6 +84,7 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
     Raises:
         BucketsightError: its `exit_code` is the process's.
     """
+    began = time.monotonic()
     _require_places(request)
     jobs = request.jobs(options.device)
     with ExitStack() as held:
@@ -105,10 +107,10 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
         try:
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
             model, device = portable(request.model), lambda: chosen()[0]
-            driver = _Driver(this, model, options, device, shared(), again, say, load)
+            driver = _Driver(this, model, options, device, shared(), again, say, load, began)
             plan, wanted = driver.plan()
-            parts = driver.dispatch(plan, wanted, heart)
-            result = finish(this, plan, parts)
+            parts, outcome = driver.dispatch(plan, wanted, heart)
+            result = finish(this, plan, parts, outcome=outcome)
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; {again} goes on") from None
     return Finished(this, result, before=False)
@@ -130,6 +132,8 @@ class _Driver:
     """What people are to do when the run is stopped."""
     say: Say
     load: Load
+    began: float
+    """When the command did, by the monotonic clock."""
 
     def plan(self) -> tuple[Plan, Callable[[], int]]:
         """The frozen plan, and how many replicas there should be: they fit before it is made."""
@@ -155,8 +159,8 @@ class _Driver:
 
     def dispatch(
         self, plan: Plan, wanted: Callable[[], int], heart: Heart
-    ) -> dict[int, PartRecord]:
-        """Have all that is owed labelled; the parts that came of it, by shard."""
+    ) -> tuple[dict[int, PartRecord], Outcome]:
+        """Have all that is owed labelled; the parts that came of it, by shard, and in what time."""
         options, run, say = self.options, self.run, self.say
         assignment = self._assignment(plan, wanted())
         done = committed(run.output, plan.run_id)
@@ -190,7 +194,8 @@ class _Driver:
             heart.vitals = lambda: Vitals(
                 dispatch.running, progress.images_seen, progress.images_per_second
             )
-            return dispatch.run()
+            parts = dispatch.run()
+            return parts, dispatch.timesheet.outcome(self.began, images_done)
 
     def _gpus(self, device: str) -> float:
         return self.options.gpus_per_replica if device == "cuda" else 0

@@ -48,6 +48,8 @@ def result_problems(result: Result, plan: Plan, names: RunNames) -> Iterator[str
         )
     if (total := result.labelled + result.failed) != result.items:
         yield f"counts {total:,} labelled and failed of {result.items:,} images"
+    if result.outcome and result.outcome.images > result.items:
+        yield f"has its driver see {result.outcome.images:,} images committed, of {result.items:,}"
     if (coded := sum(result.failed_by_code.values())) != result.failed:
         yield f"counts {result.failed:,} failed, and {coded:,} by their codes"
 

@@ -2,21 +2,28 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from schemas.outcome import ForeignPartError, RunFolderError
+from schemas.estimate import Estimate, Outcome, estimate_name
+from schemas.outcome import BucketsightError, ForeignPartError, RunFolderError
 from schemas.run import PartRecord, Plan, Result, ResultPart
 from schemas.uri import join
-from workers.plan.documents import Run
+from workers.plan.documents import Run, find_document
 from workers.sink import commit, committed, read_part, tidy
 from workers.store import PATIENCE, Patience
 from workers.threads import in_order
 
 
 def finish(
-    run: Run, plan: Plan, known: Mapping[int, PartRecord], patience: Patience = PATIENCE
+    run: Run,
+    plan: Plan,
+    known: Mapping[int, PartRecord],
+    patience: Patience = PATIENCE,
+    outcome: Outcome | None = None,
 ) -> Result:
     """Create `result.json`. `known` holds the parts that this driver saw committed; the others, of
-    drivers before, are read for their digests.
+    drivers before, are read for their digests. `outcome` is what it says of its own time, beside
+    which goes what the job was estimated to take, if that was asked.
 
     Raises RunFolderError where a shard has no part or the counts do not add up, ForeignPartError
     where a part is none of this plan, StoreError.
@@ -27,7 +34,11 @@ def finish(
         raise ForeignPartError(f"run {run_id}: part {max(found)} is none of the plan's")
     # what is not listed may have been written a moment ago, or somebody took it away
     seen = {shard: record for shard, record in known.items() if shard in found}
-    result = _result(plan, _records(run, plan, seen, patience))
+    result = replace(
+        _result(plan, _records(run, plan, seen, patience)),
+        outcome=outcome,
+        estimate=_estimate(run, patience),
+    )
     stored = commit(run.output, run.names.result, result.to_json(), patience)
     tidy(run.output, run_id)
     return Result.from_json(stored, join(run.output, run.names.result))
@@ -68,3 +79,13 @@ def _result(plan: Plan, records: Iterator[PartRecord]) -> Result:
         skipped=plan.skipped,
         parts=tuple(parts),
     )
+
+
+def _estimate(run: Run, patience: Patience) -> Estimate | None:
+    """What lies there for just this job; one that cannot be read decides nothing, and is none."""
+    name = estimate_name(run.spec.job.fingerprint())
+    try:
+        data = find_document(run.output, name, patience)
+        return None if data is None else Estimate.from_json(data, join(run.output, name))
+    except BucketsightError:
+        return None

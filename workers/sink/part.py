@@ -129,7 +129,7 @@ def footer_of(data: bytes, place: str) -> PartFooter:
 
 def _record(output: str, name: str, data: bytes) -> PartRecord:
     footer = footer_of(data, join(output, name))
-    return PartRecord(name, hashlib.sha256(data).hexdigest(), footer)
+    return PartRecord(name, hashlib.sha256(data).hexdigest(), footer, len(data))
 
 
 def _require_ours(record: PartRecord, run_id: str, plan_digest: str, shard: int) -> None:
