@@ -28,7 +28,7 @@ from workers.dispatch import NEWS_A_SECOND, Dispatch, Terms
 from workers.fleet import Begun, Done, Event, Started
 from workers.ledger import Ledger
 from workers.messages import Assignment, BatchBegun, Caution, Committed, Message
-from workers.progress import Progress
+from workers.progress import Progress, unseen
 
 SHARD_IMAGES = 100
 ACTORS = (10, 30, 100, 300, 1000)
@@ -115,8 +115,9 @@ def dispatch(fleet: object, number: int, actors: int, clock: Callable[[], float]
         shards=number,
         wanted=lambda: actors,
         terms=Terms(silence_seconds=1000, drain_seconds=25, again="the same command"),
-        progress=Progress(number * SHARD_IMAGES, 0, clock),
+        progress=Progress("00000001", number * SHARD_IMAGES, number, 0, 0, clock),
         say=lambda line: None,
+        show=unseen,
         clock=clock,
         stop_signals=lambda: 0,
     )

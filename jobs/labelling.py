@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jobs.arguments import LabellingArguments, parse
+from jobs.display import display
 from jobs.ray_environment import prepare_ray
 from jobs.summary import summary
 from schemas.outcome import BucketsightError, ExitCode
@@ -39,7 +40,8 @@ def run_job(
         prepare_ray()
         from workers.driver import run  # Ray reads its environment when it is imported
 
-        finished = run(arguments.request, arguments.options, say)
+        with display(sys.stderr) as seen:
+            finished = run(arguments.request, arguments.options, seen.say, show=seen.show)
         for number in (signal.SIGTERM, signal.SIGINT):  # there is nothing left to stop
             signal.signal(number, signal.SIG_IGN)
         print(told(finished) if told else _summary(finished))

@@ -27,7 +27,7 @@ from workers.dispatch import (
 from workers.fleet import Begun, Event
 from workers.ledger import MAX_CRASHES, Ledger
 from workers.messages import BatchBegun, Caution
-from workers.progress import SECONDS_BETWEEN_LINES, Progress
+from workers.progress import SECONDS_BETWEEN_VIEWS, Progress, Standing
 from workers.threads import ahead_of
 
 SILENCE = 1000.0
@@ -44,6 +44,7 @@ class Scene:
 
     fleet: FakeFleet
     said: list[str] = field(default_factory=list)
+    shown: list[Standing] = field(default_factory=list)
     signals: int = 0
     now: float = 0.0
     wanted: int = 0
@@ -63,8 +64,9 @@ class Scene:
             shards=count,
             wanted=lambda: self.wanted,
             terms=Terms(SILENCE, drain_seconds=25, again="the same command"),
-            progress=Progress(2 * count, 0, lambda: self.now),
+            progress=Progress("00000001", 2 * count, count, 0, 0, lambda: self.now),
             say=self.said.append,
+            show=self.shown.append,
             clock=lambda: self.now,
             stop_signals=lambda: self.signals,
         ).run()
@@ -381,7 +383,7 @@ def test_machines_that_go_while_replicas_start_do_not_stop_the_run(scene: Scene)
 
 
 def test_waiting_for_a_replica_is_said(scene: Scene) -> None:
-    """Until one runs, a line tells, once a minute, what each asks for; then lines how far it is."""
+    """Until one runs, a line tells, once a minute, what each asks for."""
     fleet = scene.fleet
 
     def script() -> Iterator[list[Event]]:
@@ -389,18 +391,41 @@ def test_waiting_for_a_replica_is_said(scene: Scene) -> None:
         yield []
         assert not scene.said
         for _ in range(3):
-            scene.now += SECONDS_BETWEEN_LINES
+            scene.now += 5
             yield []
         scene.now += SECONDS_BETWEEN_WAITING
         yield []
-        scene.now += SECONDS_BETWEEN_LINES
+        scene.now += SECONDS_BETWEEN_WAITING
         yield [fleet.starts(0)]
         yield [fleet.commits(0)]
 
     scene.run(script(), count=1, replicas=1)
     waiting = "no replica runs yet: each asks for a moon, the cluster has none"
-    assert scene.said[:2] == [waiting, waiting]
-    assert scene.said[2].startswith("0 of 2 images")
+    assert scene.said == [waiting, waiting]
+
+
+def test_how_far_it_is_is_shown_now_and_then_and_at_the_end(scene: Scene) -> None:
+    """What is shown has replicas and crashes; the last one has ended, also of a stop."""
+    fleet = scene.fleet
+
+    def script() -> Iterator[list[Event]]:
+        yield [fleet.starts(0)]
+        yield [fleet.begins(0)]
+        assert not scene.shown
+        scene.now += SECONDS_BETWEEN_VIEWS
+        yield [fleet.dies(0)]
+        scene.now += SECONDS_BETWEEN_VIEWS
+        yield [fleet.starts(1)]
+        scene.signals = 2
+        yield [fleet.commits(1)]
+
+    with pytest.raises(StoppedError):
+        scene.run(script(), count=2, replicas=1)
+    told = [(one.replicas, one.replicas_wanted, one.crashes, one.ended) for one in scene.shown]
+    assert told == [(0, 1, 1, False), (1, 1, 1, False), (0, 0, 1, True)]
+    last = scene.shown[-1]
+    assert (last.images, last.of, last.labelled, last.owed) == (2, 4, 2, 2)
+    assert (last.shards, last.shards_of) == (1, 2)
 
 
 def test_a_stopping_run_blames_nobody(scene: Scene) -> None:

@@ -1,6 +1,6 @@
-"""The line that tells how far a run is."""
+"""What is told of how far a run is."""
 
-from workers.progress import SECONDS_BETWEEN_LINES, Progress
+from workers.progress import SECONDS_BETWEEN_VIEWS, SECONDS_OF_SPEED, Progress
 
 
 class Clock:
@@ -10,42 +10,72 @@ class Clock:
         return self.now
 
 
-def test_a_line_tells_what_is_done_and_what_is_left() -> None:
+def progress(clock: Clock, images: int, before: int = 0) -> Progress:
+    """Of a run of one shard an image."""
+    return Progress("00000001", images, images, before, before, clock)
+
+
+def test_a_standing_tells_what_is_done_and_what_is_left() -> None:
     """Counts include batches under way; the time left follows from this driver's own speed."""
     clock = Clock()
-    progress = Progress(total=4000, done=1000, clock=clock)
-    progress.committed(0, images=90, failed=2)
-    progress.began_batch(1, images_before=10)
+    counted = progress(clock, 4000, before=1000)
+    counted.committed(0, labelled=88, failed_by_code={"truncated": 2})
+    counted.committed(2, labelled=0, failed_by_code={"truncated": 1, "not_found": 1})
+    counted.began_batch(1, images_before=8)
     clock.now += 10
-    assert progress.line() == "1,100 of 4,000 images, 2 failed, 10.0 images/s, 5 min left"
+    standing = counted.standing(replicas=3, wanted=4)
+    assert (standing.images, standing.of, standing.before) == (1100, 4000, 1000)
+    assert (standing.labelled, standing.failed) == (88, 4)
+    assert standing.failed_by_code == {"truncated": 3, "not_found": 1}
+    assert (standing.owed, standing.shards) == (2908, 1002)
+    assert (standing.images_per_second, standing.seconds_left) == (10.0, 290.0)
 
 
 def test_what_a_lost_replica_had_not_committed_does_not_count() -> None:
     """A shard's batches count once, however often it is run."""
     clock = Clock()
-    progress = Progress(total=10, done=0, clock=clock)
-    progress.began_batch(0, images_before=4)
-    progress.lost(0)
-    progress.began_batch(0, images_before=2)
-    progress.committed(0, images=5, failed=0)
-    clock.now += 1
-    assert progress.line().startswith("5 of 10 images")
-
-
-def test_lines_are_some_seconds_apart() -> None:
-    """However often it is asked, a log is not flooded."""
-    clock = Clock()
-    progress = Progress(total=10, done=0, clock=clock)
-    lines = []
-    for _ in range(100):
-        clock.now += SECONDS_BETWEEN_LINES / 10
-        lines.append(progress.line_if_due())
-    assert len([line for line in lines if line]) == 10
+    counted = progress(clock, 10)
+    counted.began_batch(0, images_before=4)
+    counted.lost(0)
+    assert counted.images_seen == 0
+    counted.began_batch(0, images_before=2)
+    counted.committed(0, labelled=5, failed_by_code={})
+    assert counted.images_seen == 5
 
 
 def test_nothing_is_foretold_before_there_is_a_speed() -> None:
     """No time left is given while nothing is done."""
     clock = Clock()
-    progress = Progress(total=10, done=3, clock=clock)
+    counted = progress(clock, 10, before=3)
     clock.now += 5
-    assert progress.line() == "3 of 10 images, 0 failed, 0.0 images/s"
+    standing = counted.standing(0, 1)
+    assert (standing.images_per_second, standing.seconds_left) == (0.0, None)
+
+
+def test_the_speed_is_that_of_the_last_minutes_in_which_replicas_ran() -> None:
+    """Neither the minutes in which the first model was loaded count, nor those long ago."""
+    clock = Clock()
+    counted = progress(clock, 100_000)
+    clock.now += 600
+    counted.started()
+    clock.now += 10
+    counted.committed(0, labelled=100, failed_by_code={})
+    assert counted.images_per_second == 10
+    counted.started()  # one more
+    assert counted.images_per_second == 10
+    for shard in range(1, 1000):
+        clock.now += 1
+        assert counted.due()
+        counted.committed(shard, labelled=2, failed_by_code={})
+    assert 2 < counted.images_per_second <= 2 + 2 / SECONDS_OF_SPEED
+
+
+def test_it_is_looked_at_now_and_then() -> None:
+    """However often it is asked, nobody is flooded."""
+    clock = Clock()
+    counted = progress(clock, 10)
+    due = 0
+    for _ in range(96):
+        clock.now += SECONDS_BETWEEN_VIEWS / 8
+        due += counted.due()
+    assert due == 12

@@ -21,7 +21,7 @@ from schemas.outcome import (
 from schemas.run import PartRecord
 from workers.fleet import Begun, Done, Event, Fleet, KeptBack, Lost, NotStarted, Settled, Started
 from workers.ledger import Attempt, Ledger
-from workers.progress import Progress
+from workers.progress import Progress, Show
 from workers.timesheet import Timesheet
 
 SHARDS_AT_ONCE = 2
@@ -92,6 +92,7 @@ class Dispatch:
         terms: Terms,
         progress: Progress,
         say: Callable[[str], None],
+        show: Show,
         clock: Callable[[], float],
         stop_signals: Callable[[], int],
     ) -> None:
@@ -103,6 +104,7 @@ class Dispatch:
         self._terms = terms
         self._progress = progress
         self._say = say
+        self._show = show
         self._clock = clock
         self._stop_signals = stop_signals
         self._replicas: dict[int, _Replica] = {}
@@ -123,25 +125,36 @@ class Dispatch:
     def run(self) -> dict[int, PartRecord]:
         """The parts that were committed, by shard, when all are.
 
+        However it ends, what came of it is shown.
+
         Raises:
             StoppedError: somebody asked to stop, and the shards under way had their time.
             ReplicaError: replicas do not start, or they crash and no image is to blame.
             BucketsightError: what a replica raised that every replica would.
         """
         self._size = self._wanted()
-        while self._owed:
-            if self._stop_signals():
-                self._drain()
-            else:
-                self._start_replicas()
-                self._hand_out()
-            for event in self._fleet.events(POLL_SECONDS):
-                self._handle(event)
-            if self._clock() >= self._next_look:
-                self._look_around()
-            if line := self._progress.line_if_due():
-                self._tell(line)
+        try:
+            while self._owed:
+                self._turn()
+        finally:
+            self._show(self._progress.standing(0, 0, ended=True))
         return self._parts
+
+    def _turn(self) -> None:
+        if self._stop_signals():
+            self._drain()
+        else:
+            self._start_replicas()
+            self._hand_out()
+        for event in self._fleet.events(POLL_SECONDS):
+            self._handle(event)
+        if self._clock() >= self._next_look:
+            self._look_around()
+        if self._progress.due():
+            # more replicas than shards are never started
+            wanted = max(len(self._replicas), min(self._size, self._owed))
+            self._show(self._progress.standing(self.running, wanted))
+        self._tell_of_waiting()
 
     @property
     def running(self) -> int:
@@ -232,6 +245,7 @@ class Dispatch:
                 replica.started = True
                 self.timesheet.came(number)
                 self._failed_starts = 0
+                self._progress.started()
                 self._sort(number, replica)
             case NotStarted(number, reason, crashed):
                 self._forget(number)
@@ -278,7 +292,7 @@ class Dispatch:
             self._parts[index] = part
             self._owed -= 1
             self.timesheet.committed(attempt.shard.images, part)
-            self._progress.committed(index, part.footer.items, part.footer.failed)
+            self._progress.committed(index, part.footer.labelled, part.footer.failed_by_code)
         return ran
 
     def _next_shard(self, replica: _Replica) -> None:
@@ -314,11 +328,15 @@ class Dispatch:
         """A machine that went while a replica loaded says nothing about the next one."""
         self._say(f"a replica did not start: {reason}")
         self._failed_starts += crashed
+        if crashed:
+            self._progress.crashed()
         if self._failed_starts >= FAILED_STARTS and not self._stop_signals():
             raise ReplicaError(f"{FAILED_STARTS} replicas in a row did not start: {reason}")
 
     def _owe_again(self, replica: _Replica, failure: Failure, crashed: bool) -> None:
         """Only the shard that ran is to blame, and only for a crash."""
+        if crashed:
+            self._progress.crashed()
         for attempt in replica.behind:
             self._progress.lost(attempt.shard.index)
             self._ledger.give_back(attempt)
@@ -374,10 +392,8 @@ class Dispatch:
                 f"stopped with {self._owed:,} shards owed; {self._terms.again} goes on with them"
             )
 
-    def _tell(self, progress: str) -> None:
-        """How far it is; while no replica runs, now and then what they wait for."""
-        if self.running:
-            self._say(progress)
-        elif self._clock() >= self._next_waiting:
+    def _tell_of_waiting(self) -> None:
+        """While no replica runs, now and then what they wait for."""
+        if self._clock() >= self._next_waiting and not self.running:
             self._say(f"no replica runs yet: {self._fleet.needs()}")
             self._next_waiting = self._clock() + SECONDS_BETWEEN_WAITING

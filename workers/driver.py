@@ -25,6 +25,7 @@ from workers.cluster import (
     SUBMITTED,
     Labeller,
     Load,
+    Metrics,
     RayFleet,
     Say,
     connection,
@@ -47,7 +48,7 @@ from workers.plan import (
     read_result,
     sample,
 )
-from workers.progress import Progress
+from workers.progress import Progress, Show, Standing, unseen
 from workers.request import Options, Request
 from workers.sink import committed, read_part
 from workers.store import PATIENCE
@@ -74,12 +75,19 @@ class Finished:
     """It was whole already."""
 
 
-def run(request: Request, options: Options, say: Say, load: Load = load_replica) -> Finished:
+def run(
+    request: Request,
+    options: Options,
+    say: Say,
+    load: Load = load_replica,
+    show: Show = unseen,
+) -> Finished:
     """Label what `request` names, or go on where an earlier driver stopped.
 
     Args:
         say: is given lines for people.
         load: makes an actor's replica, in the actor's process.
+        show: is given twice a second how far the run is, and once more at its end.
 
     Raises:
         BucketsightError: its `exit_code` is the process's.
@@ -107,7 +115,7 @@ def run(request: Request, options: Options, say: Say, load: Load = load_replica)
         try:
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
             model, device = portable(request.model), lambda: chosen()[0]
-            driver = _Driver(this, model, options, device, shared(), again, say, load, began)
+            driver = _Driver(this, model, options, device, shared(), again, say, load, show, began)
             plan, wanted = driver.plan()
             parts, outcome = driver.dispatch(plan, wanted, heart)
             result = finish(this, plan, parts, outcome=outcome)
@@ -132,6 +140,7 @@ class _Driver:
     """What people are to do when the run is stopped."""
     say: Say
     load: Load
+    show: Show
     began: float
     """When the command did, by the monotonic clock."""
 
@@ -173,7 +182,15 @@ class _Driver:
             f"--quant {run.spec.job.quantization}"
         )
         window = max(16, IMAGES_AHEAD // plan.shard_images)
-        progress = Progress(plan.items, images_done, time.monotonic)
+        progress = Progress(
+            plan.run_id, plan.items, plan.shards, images_done, len(done), time.monotonic
+        )
+        metrics = Metrics(run.output)
+
+        def show(standing: Standing) -> None:
+            metrics.show(standing)
+            self.show(standing)
+
         with (
             RayFleet(
                 assignment, options.cpus_per_replica, self._gpus(plan.device), self.load, say
@@ -188,6 +205,7 @@ class _Driver:
                 terms=self._terms(assignment),
                 progress=progress,
                 say=say,
+                show=show,
                 clock=time.monotonic,
                 stop_signals=stop_signals,
             )

@@ -1,24 +1,94 @@
-"""How far a run is: a line every few seconds, the same for terminals and logs."""
+"""How far a run is: what is counted while it goes on, and one view of it for whoever looks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_VIEWS = 0.5
+SECONDS_OF_SPEED = 300.0
+"""The speed is that of the last five minutes: machines come and go."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run as its driver sees it now."""
+
+    run_id: str
+    images: int
+    """Committed, or looked at by a replica that lives; at most `of`."""
+    of: int
+    """Images of the plan."""
+    before: int
+    """Of `images`, those that an earlier driver committed; they are in none of the next three."""
+    labelled: int
+    failed: int
+    failed_by_code: Mapping[str, int]
+    """Adds up to `failed`."""
+    images_per_second: float
+    shards: int
+    """Committed, by whomever."""
+    shards_of: int
+    """Shards of the plan."""
+    replicas: int
+    """Those that have loaded their model."""
+    replicas_wanted: int
+    crashes: int
+    """Replicas that died, or were ended because they hung; not those of lost machines."""
+    ended: bool
+    """This driver is through: it has no replicas any more, whether the run is whole or not."""
+
+    @property
+    def owed(self) -> int:
+        """Images that are not committed."""
+        return self.of - self.before - self.labelled - self.failed
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None while there is no speed."""
+        speed = self.images_per_second
+        return (self.of - self.images) / speed if speed > 0 else None
+
+
+Show = Callable[[Standing], None]
+
+
+def unseen(standing: Standing) -> None:
+    """Shows nobody anything."""
+
+
+@dataclass(slots=True)
 class Progress:
     """Counts images. What an earlier driver committed is done, and counts not towards the speed."""
 
-    def __init__(self, total: int, done: int, clock: Callable[[], float]) -> None:
-        self._total = total
-        self._done = done
-        self._failed = 0
-        self._clock = clock
-        self._started = clock()
-        self._last_line = self._started
-        self._done_before = done
-        self._under_way: dict[int, int] = {}
+    run_id: str
+    images: int
+    """Of the whole plan."""
+    shards: int
+    """Likewise."""
+    images_before: int
+    """That an earlier driver committed."""
+    shards_before: int
+    clock: Callable[[], float]
+    _labelled: int = 0
+    _failed: int = 0
+    _failed_by_code: Counter[str] = field(default_factory=Counter)
+    _shards: int = 0
+    _crashes: int = 0
+    _under_way: dict[int, int] = field(default_factory=dict)
+    _seen_at: deque[tuple[float, int]] = field(default_factory=deque)
+    """When how many were seen; the first one is where the speed is counted from."""
+    _viewed_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._viewed_at = self.clock()
+        self._seen_at.append((self._viewed_at, self.images_before))
+
+    def started(self) -> None:
+        """A replica has loaded its model: if it is the first, from now on there is a speed."""
+        if self.images_seen == self.images_before:
+            self._seen_at[0] = (self.clock(), self.images_before)
 
     def began_batch(self, shard: int, images_before: int) -> None:
         """A replica has looked at `images_before` images of `shard`, not yet committed."""
@@ -28,38 +98,59 @@ class Progress:
         """The replica that ran `shard` is gone, and its uncommitted work with it."""
         self._under_way.pop(shard, None)
 
-    def committed(self, shard: int, images: int, failed: int) -> None:
+    def crashed(self) -> None:
+        """A replica's process died, or had to be ended."""
+        self._crashes += 1
+
+    def committed(self, shard: int, labelled: int, failed_by_code: Mapping[str, int]) -> None:
         """The part of `shard` stands; it holds so many rows."""
         self._under_way.pop(shard, None)
-        self._done += images
-        self._failed += failed
+        self._labelled += labelled
+        self._failed += sum(failed_by_code.values())
+        self._failed_by_code.update(failed_by_code)
+        self._shards += 1
 
     @property
     def images_seen(self) -> int:
         """Committed, or looked at by a replica that lives."""
-        return self._done + sum(self._under_way.values())
+        done = self.images_before + self._labelled + self._failed
+        return done + sum(self._under_way.values())
 
     @property
     def images_per_second(self) -> float:
-        """Since this driver began."""
-        seconds = self._clock() - self._started
-        return (self.images_seen - self._done_before) / seconds if seconds > 0 else 0.0
+        """Of this driver, in its last minutes."""
+        since, seen = self._seen_at[0]
+        seconds = self.clock() - since
+        return max(0.0, (self.images_seen - seen) / seconds) if seconds > 0 else 0.0
 
-    def line_if_due(self) -> str | None:
-        """The line, if the last one is some seconds old."""
-        now = self._clock()
-        if now - self._last_line < SECONDS_BETWEEN_LINES:
-            return None
-        self._last_line = now
-        return self.line()
+    def due(self) -> bool:
+        """Whether it is time to look at the run again."""
+        now = self.clock()
+        if now - self._viewed_at < SECONDS_BETWEEN_VIEWS:
+            return False
+        self._viewed_at = now
+        self._seen_at.append((now, self.images_seen))
+        while now - self._seen_at[1][0] >= SECONDS_OF_SPEED:
+            self._seen_at.popleft()
+        return True
 
-    def line(self) -> str:
-        """`120 of 4,000 images, 2 failed, 31.5 images/s, 2 min left`."""
-        seen, speed = self.images_seen, self.images_per_second
-        left = f", {duration((self._total - seen) / speed)} left" if speed > 0 else ""
-        return (
-            f"{seen:,} of {self._total:,} images, {self._failed:,} failed, "
-            f"{speed:.1f} images/s{left}"
+    def standing(self, replicas: int, wanted: int, ended: bool = False) -> Standing:
+        """How far the run is, with so many replicas that run, and are wanted."""
+        return Standing(
+            run_id=self.run_id,
+            images=self.images_seen,
+            of=self.images,
+            before=self.images_before,
+            labelled=self._labelled,
+            failed=self._failed,
+            failed_by_code=dict(self._failed_by_code),
+            images_per_second=self.images_per_second,
+            shards=self.shards_before + self._shards,
+            shards_of=self.shards,
+            replicas=replicas,
+            replicas_wanted=wanted,
+            crashes=self._crashes,
+            ended=ended,
         )
 
 

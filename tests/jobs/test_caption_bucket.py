@@ -88,6 +88,16 @@ def test_every_image_of_a_folder_is_a_row(
     assert {row["status"] for row in labelled} == {"labelled"}
 
 
+def test_a_log_ends_with_how_far_it_came(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """Where standard error is no terminal its last line is JSON, with counts that add up."""
+    told = json.loads(undisturbed[1].stderr.splitlines()[-1])
+    assert (told["run"], told["ended"], told["images"], told["of"]) == ("00000001", True, 43, 43)
+    assert (told["labelled"], told["failed"]) == (40, 3)
+    assert told["failed_by_code"] == {"empty_file": 1, "not_an_image": 1, "truncated": 1}
+
+
 def test_the_command_tells_how_it_ended(
     undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

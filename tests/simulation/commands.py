@@ -15,7 +15,7 @@ from workers.dispatch import Dispatch, Terms
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_plan, read_result, sample
-from workers.progress import Progress
+from workers.progress import Progress, unseen
 from workers.sink import committed
 from workers.store import PATIENCE
 
@@ -124,8 +124,9 @@ class Command:
             shards=plan.shards - len(done),
             wanted=world.wanted,
             terms=terms,
-            progress=Progress(plan.items, images_done, clock),
+            progress=Progress(plan.run_id, plan.items, plan.shards, images_done, len(done), clock),
             say=world.scheduler.say,
+            show=unseen,
             clock=clock,
             stop_signals=lambda: self.signals,
         ).run()

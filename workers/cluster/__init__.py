@@ -2,12 +2,14 @@
 
 from workers.cluster.connection import SUBMITTED, connection
 from workers.cluster.fleet import Labeller, Load, RayFleet
+from workers.cluster.metrics import Metrics
 from workers.cluster.resources import Say, device_for, replicas_for
 
 __all__ = [
     "SUBMITTED",
     "Labeller",
     "Load",
+    "Metrics",
     "RayFleet",
     "Say",
     "connection",
