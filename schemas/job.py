@@ -120,9 +120,13 @@ class JobSpec:
         """The version of all that is looked at of `image`: its own, and its text where that is a
         column of INPUT.
         """
+        return self.looked_at(image) or image.input_digest
+
+    def looked_at(self, image: ImageRef) -> str | None:
+        """Likewise; None where it is the image's own."""
         column = self.text.removeprefix(TEXT_COLUMN)
         if column == self.text:
-            return image.input_digest
+            return None
         text = said_under(image.columns, column)
         return f"{image.input_digest}+text:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

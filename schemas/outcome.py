@@ -10,7 +10,8 @@ BucketsightError                     exit 1
 │   ├── StoreOutageError               exit 75: come again when the store, or the credentials, do
 │   └── DeviceOutageError              exit 1
 ├── StoppedError                     exit 75: asked to stop; the same command goes on
-│   └── LimitReachedError              a night's limit is reached; what is left is owed to the next
+│   └── LimitReachedError              exit 0: a night's limit is reached, the next one goes on
+├── BusyError                        exit 75: another driver works on the night's run
 ├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
 │   ├── DamagedPlanError               a page of the plan is missing or altered
 │   └── ForeignPartError               a part's name is taken by somebody else's file
@@ -145,7 +146,19 @@ class StoppedError(BucketsightError):
 
 
 class LimitReachedError(StoppedError):
-    """As many images, or as much time, as was allowed; the next night goes on."""
+    """As many images, or as much time, as a night was allowed; `images` is how many it saw."""
+
+    exit_code = ExitCode.COMPLETE
+
+    def __init__(self, message: str, images: int) -> None:
+        super().__init__(message)
+        self.images = images
+
+
+class BusyError(BucketsightError):
+    """Another driver works on the run that is to be gone on with."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class RunFolderError(BucketsightError):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 
 from schemas.estimate import Outcome
 from schemas.job import JobSpec
-from schemas.outcome import StoppedError, UsageError
+from schemas.outcome import LimitReachedError, StoppedError, UsageError
 from schemas.run import PartRecord, Plan, Result
 from schemas.uri import LOCAL_SCHEMES, is_local
 from workers import signals
@@ -33,7 +33,7 @@ from workers.cluster import (
     replicas_for,
 )
 from workers.dispatch import NEWS_A_SECOND, Dispatch, Terms
-from workers.heartbeat import Heart, Vitals, beating
+from workers.heartbeat import Heart, Vitals, beating, require_silence
 from workers.ledger import Ledger
 from workers.messages import Assignment
 from workers.model.description import portable
@@ -53,6 +53,7 @@ from workers.request import Options, Request
 from workers.sink import committed, read_part
 from workers.store import PATIENCE
 from workers.threads import ahead_of
+from workers.timesheet import Timesheet
 
 IMAGES_AHEAD = 100_000
 """So many images of the plan are read ahead of the replicas, however they are cut."""
@@ -73,6 +74,10 @@ class Finished:
     result: Result
     before: bool
     """It was whole already."""
+    images: int = 0
+    """That were committed just now."""
+    planned_before: bool = False
+    """It was begun by an earlier command, and INPUT listed then."""
 
 
 def run(
@@ -111,17 +116,20 @@ def run(
         this = open_run_of(jobs, lambda: chosen()[1], options.new_run)
         if this.finished:
             return Finished(this, read_result(this), before=True)
+        if request.incremental and not this.claimed:
+            require_silence(this.output, this.spec.run_id)
         again = "the same command" + (" without --new-run" if options.new_run else "")
         try:
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
             model, device = portable(request.model), lambda: chosen()[0]
+            planned_before = read_plan(this) is not None
             driver = _Driver(this, model, options, device, shared(), again, say, load, show, began)
             plan, wanted = driver.plan()
             parts, outcome = driver.dispatch(plan, wanted, heart)
             result = finish(this, plan, parts, outcome=outcome)
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; {again} goes on") from None
-    return Finished(this, result, before=False)
+    return Finished(this, result, False, outcome.images, planned_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +162,9 @@ class _Driver:
         job = self.run.spec.job
         usual = batch_for(job.preprocessing.image_size, device, job.quantization)
         batch_size = options.batch_size or usual
-        plan = planned or freeze(self.run, options.shard_images, device, batch_size)
+        plan = planned or freeze(
+            self.run, options.shard_images, device, batch_size, options.most_images
+        )
         if plan.device != device:
             raise UsageError(
                 f"another command has just planned this run for {plan.device}; try again"
@@ -171,6 +181,8 @@ class _Driver:
     ) -> tuple[dict[int, PartRecord], Outcome]:
         """Have all that is owed labelled; the parts that came of it, by shard, and in what time."""
         options, run, say = self.options, self.run, self.say
+        if not plan.shards:
+            return {}, Timesheet(time.monotonic).outcome(self.began, 0)
         assignment = self._assignment(plan, wanted())
         done = committed(run.output, plan.run_id)
         if done:  # before anything is added: is this the plan that they were made by?
@@ -181,6 +193,7 @@ class _Driver:
             f"{images_done:,} images done; {wanted()} replicas on {plan.device}, "
             f"--quant {run.spec.job.quantization}"
         )
+        later = self._beyond_the_limit(plan, done)
         window = max(16, IMAGES_AHEAD // plan.shard_images)
         progress = Progress(
             plan.run_id, plan.items, plan.shards, images_done, len(done), time.monotonic
@@ -199,21 +212,58 @@ class _Driver:
         ):
             dispatch = Dispatch(
                 fleet,
-                Ledger(ahead_of(load_shards(run, plan, skip=done), window)),
-                shards=plan.shards - len(done),
+                Ledger(ahead_of(load_shards(run, plan, skip=done | later), window)),
+                shards=plan.shards - len(done | later),
                 wanted=wanted,
                 terms=self._terms(assignment),
                 progress=progress,
                 say=say,
                 show=show,
                 clock=time.monotonic,
-                stop_signals=stop_signals,
+                stop_signals=lambda: stop_signals() or self._late(),
             )
             heart.vitals = lambda: Vitals(
                 dispatch.running, progress.images_seen, progress.images_per_second
             )
-            parts = dispatch.run()
-            return parts, dispatch.timesheet.outcome(self.began, images_done)
+            try:
+                parts = dispatch.run()
+            except StoppedError:
+                if stop_signals() or not self._late():
+                    raise
+                raise self._limit_reached(plan, done, "its time is over") from None
+        if later:
+            raise self._limit_reached(plan, done, "--max-images allows no more")
+        return parts, dispatch.timesheet.outcome(self.began, images_done)
+
+    def _late(self) -> bool:
+        """Whether a night's time is over."""
+        return self.options.until is not None and time.monotonic() >= self.options.until
+
+    def _beyond_the_limit(self, plan: Plan, done: Set[int]) -> set[int]:
+        """The shards of a run that was planned before, and are not for this night."""
+        if self.options.most_images is None:
+            return set()
+        images, later = 0, set()
+        for shard in range(plan.shards):
+            if shard not in done:
+                images += plan.images_of(shard)
+                if images > self.options.most_images:
+                    later.add(shard)
+        if len(done | later) == plan.shards > len(done):
+            raise self._limit_reached(
+                plan, done, f"--max-images {self.options.most_images:,} is less than a shard of it"
+            )
+        return later
+
+    def _limit_reached(self, plan: Plan, before: Set[int], why: str) -> LimitReachedError:
+        done = committed(self.run.output, plan.run_id)
+        owed = plan.items - sum(map(plan.images_of, done))
+        images = sum(map(plan.images_of, done - before))
+        return LimitReachedError(
+            f"run {plan.run_id} looked at {images:,} images and stops, for {why}; {owed:,} are "
+            "owed to the next night, which begins with them",
+            images,
+        )
 
     def _gpus(self, device: str) -> float:
         return self.options.gpus_per_replica if device == "cuda" else 0

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from schemas.outcome import BucketsightError
+from schemas.outcome import BucketsightError, BusyError
 from schemas.run import Heartbeat, RunNames
 from schemas.uri import join
-from workers.store import client_errors, replace
+from workers.store import PATIENCE, Patience, ask, client_errors, fetch, replace
 
 SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_PER_BEAT = 5.0
 """What a store may take for one, and what the end of a run waits for the last one."""
+SECONDS_OF_SILENCE = 2 * SECONDS_BETWEEN_BEATS + SECONDS_PER_BEAT
+"""A driver that lives has written a beat by then, whatever the store takes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +97,39 @@ def beating(
     finally:
         ended.set()
         thread.join(SECONDS_PER_BEAT)
+
+
+def require_silence(
+    output: str,
+    run_id: str,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    patience: Patience = PATIENCE,
+) -> None:
+    """Raises BusyError where a driver works on the run: a beat of it comes while one listens.
+
+    Beats are held against each other and against no clock: machines may disagree by hours. Where
+    the last one said that it ended, nobody is listened for.
+    """
+    place = join(output, RunNames(int(run_id)).heartbeat)
+
+    def beat() -> bytes | None:
+        try:
+            return ask(place, lambda seconds: fetch(place, seconds=seconds), patience)
+        except FileNotFoundError:
+            return None
+
+    first, until = beat(), clock() + SECONDS_OF_SILENCE
+    if first is not None and Heartbeat.from_json(first, place).ended:
+        return
+    while clock() < until:
+        sleep(1)
+        latest = beat()
+        if latest is not None and latest != first:
+            heard = Heartbeat.from_json(latest, place)
+            if heard.ended:
+                return
+            raise BusyError(
+                f"run {run_id} is being worked on by process {heard.process} of {heard.host}: "
+                "what it leaves is owed to the next night"
+            )

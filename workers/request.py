@@ -61,6 +61,8 @@ class Request:
     """The run whose failed images alone are looked at again; "" looks at all of INPUT."""
     replay_codes: tuple[ErrorCode, ...] = ()
     """Only those that failed with one of these; empty is whatever the reason."""
+    incremental: bool = False
+    """Only what is owed is looked at (`workers.plan.owed`)."""
     quantization: str = AUTO
     """One of workers.model.quantization.QUANTIZATIONS, or `auto`: as checkpoint and device have it.
     """
@@ -118,6 +120,7 @@ class Request:
             image_column=self.image_column,
             replay_of=self.replay_of,
             replay_codes=self.replay_codes,
+            incremental=self.incremental,
         )
         tasks = tasks_of(job)
         row_schema([task.schema for task in tasks])
@@ -143,3 +146,7 @@ class Options:
     item_seconds: float = 60
     """What one image may take before it is given up."""
     new_run: bool = False
+    most_images: int | None = None
+    """Of a night: so many are looked at, and what is left is owed to the next one."""
+    until: float | None = None
+    """Likewise the moment at which it stops, as `time.monotonic` has it."""

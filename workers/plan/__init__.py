@@ -3,16 +3,19 @@
 from workers.plan.claim import open_run, open_run_of
 from workers.plan.cut import batch_for
 from workers.plan.documents import Run, read_plan, read_result, read_spec
+from workers.plan.filling import PlanRule, fill
 from workers.plan.finish import finish
-from workers.plan.freeze import PlanRule, freeze
-from workers.plan.load import load_shards, sample
+from workers.plan.freeze import freeze
+from workers.plan.load import load_list, load_shards, sample
 
 __all__ = [
     "PlanRule",
     "Run",
     "batch_for",
+    "fill",
     "finish",
     "freeze",
+    "load_list",
     "load_shards",
     "open_run",
     "open_run_of",

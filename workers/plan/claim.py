@@ -1,6 +1,5 @@
 """Which run a driver works on: the one that its job left unfinished, or the next ordinal."""
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import count
@@ -8,24 +7,27 @@ from uuid import uuid4
 
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
-from schemas.run import RUNS, ClaimNames, RunNames, RunSpec
+from schemas.run import ClaimNames, RunNames, RunSpec
 from schemas.uri import join
 from schemas.version import code_version
-from workers.plan.documents import Run, find_document, read_plan
+from workers.plan.documents import Run, find_document, ordinals, read_plan
+from workers.plan.known import known_runs
 from workers.plan.replay import replayed_run
 from workers.sink import commit, probe
 from workers.source import check_input
-from workers.store import PATIENCE, Patience, ask, entry_at, folders
+from workers.store import PATIENCE, Patience, ask, entry_at
 
 
 def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE) -> Run:
     """The newest run of just this job, finished or not; else, or with `new_run`, a fresh claim.
 
+    Of an incremental job the newest run, unless it is finished: the next one looks anew.
+
     A fresh claim looks into INPUT first, so that nothing is written for one that holds no image, at
-    the run that is to be replayed, and probes an OUTPUT without runs. Raises UsageError for these,
-    for an OUTPUT that may not be written, and for an unfinished run of this job under other
-    SEMANTICS or another schema. Runs of other jobs, and finished ones of other versions of this
-    job, are history and not looked into.
+    the run that is to be replayed, at those that a night is to know, and probes an OUTPUT without
+    runs. Raises UsageError for these, for an OUTPUT that may not be written, and for an unfinished
+    run of this job under other SEMANTICS or another schema, unless it is incremental. Runs of other
+    jobs, and finished ones of other versions of this job, are history and not looked into.
     """
     return open_run_of({"": job}, lambda: job, new_run, patience)
 
@@ -47,24 +49,23 @@ def open_run_of(
             asked for a run without a plan, and for a claim once INPUT and OUTPUT are looked at.
     """
     job = next(iter(jobs.values()))
-    ordinals = _ordinals(job.output, patience)
+    claimed = ordinals(job.output, patience)
     if not new_run:
-        for ordinal in reversed(ordinals):
+        for ordinal in reversed(claimed):
             run = _begun(jobs, chosen, ordinal, patience)
             if run is not None:
+                if run.finished and job.incremental:
+                    break
                 return run
     if job.replay_of:
         replayed_run(job, patience)
+    if job.incremental:
+        known_runs(job, patience)
     check_input(job, patience)
-    if not ordinals:
+    if not claimed:
         probe(job.output)
     # a folder without spec.json may be a claim under way: the newest ordinal is tried again
-    return _claim(chosen(), max(ordinals, default=1), new_run, patience)
-
-
-def _ordinals(output: str, patience: Patience) -> list[int]:
-    names = ask(output, lambda _: folders(join(output, RUNS)), patience)
-    return sorted(int(name) for name in names if re.fullmatch(r"\d{8}", name))
+    return _claim(chosen(), max(claimed, default=1), new_run, patience)
 
 
 def _begun(
@@ -97,7 +98,7 @@ def _run_of(job: JobSpec, ordinal: int, patience: Patience) -> Run | None:
     finished = ask(result, lambda _: entry_at(result), patience) is not None
     if claim.fingerprint == job.fingerprint():
         return Run(RunSpec.from_json(data, place), finished=finished)
-    if finished:
+    if finished or job.incremental:  # what a night did not reach is owed to the next one
         return None
     raise UsageError(
         f"run {names.run_id} of this job is unfinished and was started by a program of other "
@@ -119,9 +120,9 @@ def _claim(job: JobSpec, first: int, new_run: bool, patience: Patience) -> Run:
         )
         winner = commit(job.output, names.spec, spec.to_json(), patience)
         if winner == spec.to_json():
-            return Run(spec, finished=False)
+            return Run(spec, finished=False, claimed=True)
         if not new_run:
             run = _run_of(job, ordinal, patience)
-            if run is not None:
+            if run is not None and not (run.finished and job.incremental):
                 return run
     raise AssertionError("ordinals do not end")

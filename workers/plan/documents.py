@@ -1,11 +1,12 @@
 """The documents of a run, read back from OUTPUT."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from schemas.outcome import RunFolderError
-from schemas.run import Plan, Result, RunNames, RunSpec
+from schemas.run import RUNS, Plan, Result, RunNames, RunSpec
 from schemas.uri import join
-from workers.store import PATIENCE, Patience, ask, fetch
+from workers.store import PATIENCE, Patience, ask, fetch, folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,8 @@ class Run:
 
     spec: RunSpec
     finished: bool
+    claimed: bool = field(default=False, compare=False)
+    """This process claimed it just now."""
 
     @property
     def output(self) -> str:
@@ -22,6 +25,12 @@ class Run:
     @property
     def names(self) -> RunNames:
         return RunNames(int(self.spec.run_id))
+
+
+def ordinals(output: str, patience: Patience = PATIENCE) -> list[int]:
+    """Of the runs that OUTPUT has a folder of, rising. Raises UsageError, StoreError."""
+    names = ask(output, lambda _: folders(join(output, RUNS)), patience)
+    return sorted(int(name) for name in names if re.fullmatch(r"\d{8}", name))
 
 
 def read_spec(output: str, ordinal: int, patience: Patience = PATIENCE) -> RunSpec | None:

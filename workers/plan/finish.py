@@ -30,7 +30,7 @@ def finish(
     """
     run_id = run.spec.run_id
     found = committed(run.output, run_id, patience)
-    if max(found, default=0) >= plan.shards:
+    if max(found, default=-1) >= plan.shards:
         raise ForeignPartError(f"run {run_id}: part {max(found)} is none of the plan's")
     # what is not listed may have been written a moment ago, or somebody took it away
     seen = {shard: record for shard, record in known.items() if shard in found}

@@ -45,7 +45,7 @@ class Tally:
 
 
 @contextmanager
-def open_listing(looked_at: Callable[[ImageRef], str] | None = None) -> Iterator["Listing"]:
+def open_listing(looked_at: Callable[[ImageRef], str | None] | None = None) -> Iterator["Listing"]:
     """An empty listing, in a temporary folder that is gone afterwards. `looked_at` tells the
     version of all that is looked at of an item, where that is more than its own.
 
@@ -62,7 +62,9 @@ class Listing(Database):
     last word counts. Raises StoreError where its folder is full.
     """
 
-    def __init__(self, folder: str, looked_at: Callable[[ImageRef], str] | None = None) -> None:
+    def __init__(
+        self, folder: str, looked_at: Callable[[ImageRef], str | None] | None = None
+    ) -> None:
         """In `folder`, which is there; `open_listing` makes one."""
         super().__init__(folder, WHAT, {"listed": _LISTED, "chosen": _CHOSEN})
         self._looked_at = looked_at

@@ -1,11 +1,14 @@
 """A frozen plan → its shards, page by page."""
 
 import hashlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from schemas.image import ImageRef, Shard
 from schemas.outcome import DamagedPlanError
-from schemas.run import Plan, PlanPage
+from schemas.run import ListPage, Plan, PlanPage
 from schemas.uri import join
 from workers.plan.documents import Run, find_document
 from workers.plan.pages import decode_page, pick
@@ -33,6 +36,8 @@ def sample(
 
     Raises as `load_shards`.
     """
+    if not plan.pages:
+        return ()
     chosen = {page * (len(plan.pages) - 1) // max(1, pages - 1) for page in range(pages)}
     found: list[ImageRef] = []
     for page in sorted(chosen):
@@ -40,7 +45,17 @@ def sample(
     return tuple(found)
 
 
-def _read(output: str, page: PlanPage, patience: Patience) -> bytes:
+def load_list(
+    output: str, pages: Sequence[ListPage], patience: Patience = PATIENCE
+) -> Iterator[pa.Table]:
+    """The tables of a list beside a plan, `Plan.gone` or `Plan.left`. Raises as `load_shards`."""
+    for page in pages:
+        # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
+        file = pq.ParquetFile(pa.BufferReader(_read(output, page, patience)))
+        yield file.read(use_threads=False)
+
+
+def _read(output: str, page: PlanPage | ListPage, patience: Patience) -> bytes:
     place = join(output, page.name)
     data = find_document(output, page.name, patience)
     if data is None:

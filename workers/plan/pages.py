@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from schemas.image import ImageRef, Shard
 from schemas.outcome import ErrorCode, Failure
-from schemas.run import PlanPage
+from schemas.run import ListPage, PlanPage
 from workers.plan.cut import Cut
 
 PAGE_IMAGES = 100_000
@@ -82,6 +82,14 @@ def encode_page(name: str, table: pa.Table) -> tuple[PlanPage, bytes]:
     first, last = table["shard"][0].as_py(), table["shard"][-1].as_py()
     digest = hashlib.sha256(data).hexdigest()
     return PlanPage(name, digest, first, last - first + 1, table.num_rows), data
+
+
+def encode_list(name: str, table: pa.Table) -> tuple[ListPage, bytes]:
+    """The entry in plan.json of a list beside the plan, and its bytes."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd")
+    data = bytes(buffer.getvalue())
+    return ListPage(name, hashlib.sha256(data).hexdigest(), table.num_rows), data
 
 
 def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:

@@ -1,0 +1,238 @@
+"""What is owed of a listing, and what is not."""
+
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from schemas.image import ImageRef, InputFormat
+from schemas.job import JobSpec
+from schemas.outcome import ErrorCode, RunFolderError, UsageError
+from schemas.rows import row_schema
+from schemas.run import Plan, RunNames
+from tests.runs import SCHEMAS, caption, job_spec, png, put, row
+from workers.plan import Run, finish, freeze, load_list, load_shards, open_run
+from workers.plan import owed as module
+from workers.plan.listing import open_listing
+from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA, Owed
+from workers.sink import commit_part
+from workers.store import entry_at, fetch, remove, replace
+
+Row = tuple[str, str, bool, int]
+
+
+def compared(
+    listed: dict[str, str],
+    known: list[Row],
+    waiting: dict[str, int],
+    most: int | None,
+    of_input: list[int],
+) -> tuple[set[str], dict[str, int], set[str]]:
+    """What is planned by run 9, left, and gone."""
+    with open_listing() as listing:
+        listing.add([ImageRef(name, name, version, 1) for name, version in listed.items()])
+        tally = listing.tally()
+        owed = Owed(listing)
+        owed.know([pa.Table.from_pylist(_dicts(known), KNOWN_SCHEMA)], of_input)
+        left = [{"item_id": name, "since": since} for name, since in waiting.items()]
+        owed.waited([pa.Table.from_pylist(left, LEFT_SCHEMA)])
+        said = owed.choose(tally.items, 9, most)
+        planned = [name for table in listing.in_order() for name in table["item_id"].to_pylist()]
+        remaining = [one for table in owed.left() for one in table.to_pylist()]
+        gone = [name for table in owed.gone() for name in table["item_id"].to_pylist()]
+    assert sorted(planned) == planned and sorted(gone) == gone
+    assert said.settled + said.owed == len(listed)
+    assert said.owed == len(planned) + said.left
+    assert (said.left, said.gone) == (len(remaining), len(gone))
+    return set(planned), {one["item_id"]: one["since"] for one in remaining}, set(gone)
+
+
+def _dicts(known: list[Row]) -> list[dict[str, object]]:
+    return [dict(zip(KNOWN_SCHEMA.names, one, strict=True)) for one in known]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_is_what_a_person_would_say(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Owed is what has no settled row in the version of its newest run, the longest owed are
+    planned, and gone is what this INPUT told of last and lists no more; however few ids are
+    compared at a time.
+    """
+    draw = random.Random(seed)
+    monkeypatch.setattr(module, "RANGE_ITEMS", draw.choice([7, 40, 10_000]))
+    names = [f"item-{draw.randrange(10**6):06d}" for _ in range(60)]
+    listed = {name: draw.choice("ab") for name in names if draw.random() < 0.8}
+    known: list[Row] = []
+    for run in range(1, 6):
+        for name in sorted(set(names)):
+            if draw.random() < 0.4:
+                known.append((name, draw.choice("abc"), draw.random() < 0.6, run))
+    draw.shuffle(known)
+    waiting = {name: draw.randrange(1, 9) for name in set(names) if draw.random() < 0.3}
+    most, of_input = draw.choice([None, 0, 3, 20]), [1, 3, 5]
+
+    newest: dict[str, tuple[str, bool, int]] = {}
+    for name in {one[0] for one in known}:
+        run, version = max((run, version) for n, version, _, run in known if n == name)
+        settled = any(s for n, v, s, _ in known if (n, v) == (name, version))
+        newest[name] = version, settled, run
+    owed = {
+        name: waiting.get(name, 9)
+        for name, version in listed.items()
+        if newest.get(name, ("", False, 0))[:2] != (version, True)
+    }
+    first = sorted(owed, key=lambda name: (owed[name], name))[:most]
+    left = {name: since for name, since in owed.items() if name not in first}
+    gone = {name for name in newest if name not in listed and newest[name][2] in of_input}
+    assert compared(listed, known, waiting, most, of_input) == (set(first), left, gone)
+
+
+def night(store: str, most: int | None = None, **changes: object) -> tuple[list[str], Plan, Run]:
+    """What a night looks at of `store`, by name, its plan and its run; nothing is labelled yet."""
+    job = job_spec(f"{store}/in", f"{store}/out", incremental=True, **changes)
+    run = open_run(job)
+    plan = freeze(run, 2, "cpu", 8, most)
+    images = [image for shard in load_shards(run, plan) for image in shard.images]
+    return [image.item_id.rpartition("/")[2] for image in images], plan, run
+
+
+def label(run: Run, plan: Plan, failed: dict[str, ErrorCode] | None = None) -> None:
+    """Commit what is planned, some of it `failed` by name, and finish the run."""
+    for shard in load_shards(run, plan):
+        rows = []
+        for image in shard.images:
+            code = (failed or {}).get(image.item_id.rpartition("/")[2])
+            rows.append(row(image, run.spec.run_id, code) | _version(run.spec.job, image))
+        schema = row_schema(SCHEMAS, plan.columns)
+        rows = [dict.fromkeys(schema.names) | one for one in rows]
+        commit_part(run.output, plan.run_id, plan.digest, shard, rows, schema, "a")
+    finish(run, plan, {})
+
+
+def _version(job: JobSpec, image: ImageRef) -> dict[str, str]:
+    return {"input_digest": job.input_digest(image), "meaning_id": job.meaning_id()}
+
+
+def test_a_night_looks_at_what_is_owed(store: str) -> None:
+    """Nothing is looked at twice; new, changed and what failed for a passing reason is, on a disk
+    and in a bucket; what INPUT lost is marked; another prompt is owed everything.
+    """
+    for number in range(5):
+        put(store, f"in/{number}.png", png())
+    seen, plan, run = night(store)
+    assert seen == ["0.png", "1.png", "2.png", "3.png", "4.png"]
+    label(run, plan, {"1.png": ErrorCode.TRUNCATED, "2.png": ErrorCode.READ_FAILED})
+
+    put(store, "in/0.png", png("green"))
+    put(store, "in/9.png", png())
+    remove(f"{store}/in/4.png")
+    seen, plan, run = night(store)
+    assert seen == ["0.png", "2.png", "9.png"]
+    assert plan.skipped == {"settled": 2}
+    (gone,) = load_list(run.output, plan.gone)
+    assert gone["item_id"].to_pylist() == [f"{run.spec.job.input}/4.png"]
+    label(run, plan)
+
+    seen, plan, run = night(store)
+    assert (seen, plan.items, plan.shards, plan.skipped) == ([], 0, 0, {"settled": 5})
+    label(run, plan)
+
+    assert len(night(store, tasks=(caption("###Human: <ImageHere> what?"),))[0]) == 5
+
+
+def test_what_was_left_comes_first(folder: str) -> None:
+    """A limit takes what is owed the longest, then by name; all of it is looked at in the end."""
+    for name in "bdfh":
+        put(folder, f"in/{name}.png", png())
+    nights = []
+    for new in ("a", "c", "", "", ""):
+        if new and nights:
+            put(folder, f"in/{new}.png", png())
+        seen, plan, run = night(folder, most=2)
+        nights.append("".join(name[0] for name in seen))
+        label(run, plan)
+    assert nights == ["bd", "fh", "c", "", ""]
+    for name in "ijk":
+        put(folder, f"in/{name}.png", png())
+    _, plan, run = night(folder, most=1)
+    label(run, plan)
+    put(folder, "in/a.png", png())
+    seen, plan, _ = night(folder, most=2)
+    assert seen == ["j.png", "k.png"]
+    assert plan.skipped == {"settled": 6, "left": 1}
+
+
+def test_a_meme_with_another_text_is_owed(folder: str) -> None:
+    """Where the text is a column of INPUT, another text is another version of the item."""
+    put(folder, "in/one.png", png())
+
+    def manifest(*texts: str) -> None:
+        lines = [f'{{"uri": "one.png", "text": "{text}"}}\n' for text in texts]
+        replace(f"{folder}/in/memes.jsonl", "".join(lines).encode())
+
+    changes = {"input_format": InputFormat.JSONL, "text": "column:text"}
+    manifest("first", "second")
+    seen, plan, run = night(folder, **changes)
+    assert len(seen) == 2
+    label(run, plan)
+    manifest("first", "other")
+    seen, _, _ = night(folder, **changes)
+    assert [name[-1] for name in seen] == ["1"]
+
+
+def test_a_plain_run_counts_too(folder: str) -> None:
+    """A night is owed nothing that a run without nights has labelled, finished or not."""
+    for number in range(4):
+        put(folder, f"in/{number}.png", png())
+    run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
+    plan = freeze(run, 2, "cpu", 8)
+    first = next(load_shards(run, plan))
+    rows = [row(image) | _version(run.spec.job, image) for image in first.images]
+    commit_part(run.output, plan.run_id, plan.digest, first, rows, row_schema(SCHEMAS), "a")
+    assert night(folder)[0] == ["2.png", "3.png"]
+
+
+def test_an_empty_input_is_not_a_deleted_one(folder: str) -> None:
+    """Where INPUT lists nothing, a disk that is not mounted maybe, nothing is marked as deleted."""
+    put(folder, "in/0.png", png())
+    _, plan, run = night(folder)
+    label(run, plan)
+    remove(f"{folder}/in/0.png")
+    with pytest.raises(UsageError, match="holds no"):
+        night(folder)
+    assert entry_at(f"{folder}/out/{RunNames(2).spec}") is None
+
+
+def test_a_changed_program_does_not_stop_the_nights(folder: str) -> None:
+    """A night that other semantics left unfinished is not gone on with: all is owed anew."""
+    put(folder, "in/0.png", png())
+    first, _, _ = night(folder, semantics=0)
+    seen, _, run = night(folder)
+    assert (first, seen, run.spec.run_id) == (["0.png"], ["0.png"], "00000002")
+
+
+def test_labels_of_a_later_program_are_not_guessed_at(folder: str) -> None:
+    """A run of this meaning whose documents are of a later format stops the night in a sentence,
+    and nothing is written.
+    """
+    put(folder, "in/0.png", png())
+    _, plan, run = night(folder)
+    label(run, plan)
+    place = f"{run.output}/{run.names.spec}"
+    later = fetch(place).replace(b'"format_version":2', b'"format_version":7')
+    replace(place, later)
+    before = sorted(Path(folder).rglob("*"))
+    with pytest.raises(UsageError, match="format version 7"):
+        night(folder)
+    assert sorted(Path(folder).rglob("*")) == before
+
+
+def test_a_list_that_was_altered_is_told(folder: str) -> None:
+    """What a night left is read by its digest: one that is not the plan's stops the next."""
+    for number in range(3):
+        put(folder, f"in/{number}.png", png())
+    _, plan, run = night(folder, most=1)
+    label(run, plan)
+    replace(f"{run.output}/{plan.left[0].name}", b"other")
+    with pytest.raises(RunFolderError, match="altered"):
+        night(folder)

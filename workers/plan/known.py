@@ -1,0 +1,149 @@
+"""What is known of items from earlier runs: the rows under one meaning, as far as they decide what
+is owed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas import document
+from schemas.job import JobSpec
+from schemas.outcome import PASSING, RunFolderError, Status
+from schemas.run import RunNames, RunSpec
+from schemas.snapshot import NEWEST_RUN, Snapshot
+from schemas.uri import join
+from workers.plan.documents import Run, find_document, ordinals, read_plan
+from workers.plan.load import load_list
+from workers.plan.owed import KNOWN_SCHEMA
+from workers.plan.snapshot_document import newest_snapshot
+from workers.sink import committed, fetch_part
+from workers.source.fetching import SpanFile
+from workers.store import PATIENCE, Patience, Span, ask, entry_at, fetch
+from workers.threads import in_order
+
+BATCH_ROWS = 100_000
+"""Of a snapshot, that are read at once."""
+
+_COLUMNS = ["item_id", "input_digest", "status", "error_code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The runs under OUTPUT whose labels mean what a job's would."""
+
+    runs: tuple[RunSpec, ...]
+    """In the order of their ordinals, finished or not."""
+    snapshot: Snapshot | None
+    """The newest one of this meaning: it has the rows of the runs that it absorbed."""
+    output: str
+    patience: Patience
+
+    def of_input(self, job: JobSpec) -> list[int]:
+        """The ordinals of the runs that looked at the INPUT of `job`."""
+        return [
+            int(run.run_id)
+            for run in self.runs
+            if (run.job.input, run.job.input_format) == (job.input, job.input_format)
+        ]
+
+    def rows(self) -> Iterator[pa.Table]:
+        """All that is known of items, in tables of KNOWN_SCHEMA.
+
+        Raises ForeignPartError where a file stands in a part's place, RunFolderError where a
+        snapshot's part is gone, StoreError, UsageError.
+        """
+        absorbed = self.snapshot.absorbed_runs if self.snapshot else frozenset()
+        if self.snapshot:
+            for part in self.snapshot.parts:
+                yield from _rows_of_snapshot(join(self.output, part.name), self.patience)
+        for run in self.runs:
+            if run.run_id not in absorbed:
+                yield from _rows_of(Run(run, finished=False), self.patience)
+
+    def left(self, job: JobSpec) -> Iterator[pa.Table]:
+        """What the newest plan of `job` left for the next one, in tables of LEFT_SCHEMA.
+
+        Raises DamagedPlanError, StoreError, UsageError.
+        """
+        for spec in reversed(self.runs):
+            if spec.job.fingerprint() == job.fingerprint():
+                plan = read_plan(Run(spec, finished=False), self.patience)
+                if plan is not None:
+                    return load_list(job.output, plan.left, self.patience)
+        return iter(())
+
+
+def known_runs(job: JobSpec, patience: Patience = PATIENCE) -> Known:
+    """The runs under OUTPUT that meant what `job` means. Others are not looked into.
+
+    Raises UsageError where one was written by a later program, StoreError.
+    """
+    output, meaning = job.output, job.meaning_id()
+
+    def read(ordinal: int) -> RunSpec | None:
+        return _spec_of(output, ordinal, meaning, patience)
+
+    found = in_order(read, ordinals(output, patience))
+    runs = tuple(run for run in found if run is not None)
+    return Known(runs, newest_snapshot(output, meaning, patience), output, patience)
+
+
+def _spec_of(output: str, ordinal: int, meaning: str, patience: Patience) -> RunSpec | None:
+    """The run's spec, if it has this meaning."""
+    name = RunNames(ordinal).spec
+    data = find_document(output, name, patience)
+    place = join(output, name)
+    if data is None or document.loads(data, place).get("meaning_id") != meaning:
+        return None
+    spec = RunSpec.from_json(data, place)
+    return replace(spec, job=replace(spec.job, output=output))  # it may have been moved
+
+
+def _rows_of(run: Run, patience: Patience) -> Iterator[pa.Table]:
+    plan = read_plan(run, patience)
+    if plan is None:
+        return
+    ordinal = run.names.ordinal
+
+    def read(shard: int) -> pa.Table:
+        _, data = fetch_part(run.output, plan.run_id, plan.digest, shard, patience)
+        return _known(data, ordinal)
+
+    yield from in_order(read, sorted(committed(run.output, plan.run_id, patience)))
+
+
+def _known(part: bytes, ordinal: int) -> pa.Table:
+    # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
+    rows = pq.ParquetFile(pa.BufferReader(part)).read(_COLUMNS, use_threads=False)
+    return _as_known(rows, pa.repeat(ordinal, rows.num_rows))
+
+
+def _rows_of_snapshot(place: str, patience: Patience) -> Iterator[pa.Table]:
+    """Only the columns that matter are asked for: a snapshot may hold millions of rows."""
+    entry = ask(place, lambda seconds: entry_at(place, seconds), patience)
+    if entry is None or entry.size_bytes is None:
+        raise RunFolderError(f"{place}, a part of the newest snapshot, is gone: put it back")
+
+    def fetch_span(span: Span) -> bytes:
+        return ask(place, lambda seconds: fetch(place, seconds=seconds, span=span), patience)
+
+    file = pq.ParquetFile(SpanFile(entry.size_bytes, fetch_span), pre_buffer=False)
+    for batch in file.iter_batches(BATCH_ROWS, [*_COLUMNS, NEWEST_RUN], use_threads=False):
+        rows = pa.Table.from_batches([batch])
+        yield _as_known(rows, rows[NEWEST_RUN].cast(pa.int32()))
+
+
+def _as_known(rows: pa.Table, run: pa.ChunkedArray | pa.Array) -> pa.Table:
+    columns = [rows["item_id"], rows["input_digest"], settled(rows), run.cast(pa.int32())]
+    return pa.table(columns, schema=KNOWN_SCHEMA)
+
+
+def settled(rows: pa.Table) -> pa.ChunkedArray:
+    """Whether each row needs no further look: it is labelled, or its failure lies in the image."""
+    passing = pc.is_in(rows["error_code"], pa.array(sorted(PASSING), pa.string()))
+    return pc.or_(pc.equal(rows["status"], Status.LABELLED), pc.invert(passing))
