@@ -11,7 +11,9 @@ from schemas.uri import join
 from workers.plan.documents import Run, find_document, read_spec
 from workers.store import PATIENCE, Patience, client_errors_as_ours, list_pages
 
-_DOCUMENT = re.compile(r"/(\d{8})/((?:spec|plan|result|heartbeat)\.json)")
+_KINDS = ("plan", "result", "heartbeat", "pruned")
+"""Of documents that a claimed run may have, as RunFiles has them."""
+_DOCUMENT = re.compile(r"/(\d{8})/((?:spec|plan|result|heartbeat|pruned)\.json)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class RunFiles:
     planned: bool
     finished: bool
     has_heartbeat: bool
+    pruned: bool = False
+    """Its parts are gone, or going: a snapshot has its rows."""
 
     @property
     def names(self) -> RunNames:
@@ -48,7 +52,7 @@ def find_runs(output: str, patience: Patience = PATIENCE) -> list[RunFiles]:
     except FileNotFoundError:
         documents = {}
     runs = [
-        RunFiles(ordinal, "plan.json" in there, "result.json" in there, "heartbeat.json" in there)
+        RunFiles(ordinal, *(f"{name}.json" in there for name in _KINDS))
         for ordinal, there in sorted(documents.items())
         if "spec.json" in there
     ]

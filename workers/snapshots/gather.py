@@ -1,0 +1,105 @@
+"""All rows of a meaning that count, put before the choice: a snapshot's, and of runs beside it."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from schemas.outcome import DamagedPlanError, RunFolderError
+from schemas.rows import row_schema
+from schemas.run import ListPage
+from schemas.snapshot import NEWEST_RUN
+from schemas.uri import join
+from workers.plan import read_plan
+from workers.plan.documents import find_document
+from workers.snapshots.choice import Choice, open_choice
+from workers.snapshots.columns import is_snapshot, kept_rows, united
+from workers.snapshots.history import History, PastRun, Source
+from workers.snapshots.parts import RowFile, RunParts, batches, files_of, read_files
+from workers.store import PATIENCE, Patience
+from workers.tasks import tasks_of
+
+_Several = Sequence[tuple[Sequence[RowFile], RunParts | None]]
+
+
+@contextmanager
+def gathered(
+    history: History, runs: Sequence[RunParts], patience: Patience = PATIENCE
+) -> Iterator[Choice]:
+    """The choice among the rows of the history's snapshot and of `runs`, and what is gone.
+
+    Raises as `read_files`, UsageError where columns do not fit together, StoreError also where the
+    temporary folder is full.
+    """
+    several: list[tuple[Sequence[RowFile], RunParts | None]] = []
+    if history.snapshot:
+        several.append((files_of(history.snapshot), None))
+    several += [(parts.files, parts) for parts in runs]
+    output = history.output
+    with open_choice(_schema(history, several, patience)) as choice:
+        origins = _origins(history)
+        for files, parts in several:
+            for file, opened in read_files(output, files, parts, patience):
+                for batch in batches(opened):
+                    _add(choice, join(output, file.name), pa.table(batch), origins)
+        for source, (one, pages) in newest_lists(history, patience).items():
+            number = history.sources.index(source)
+            for ids in gone_ids(output, pages, patience):
+                choice.add_gone(number, one.files.ordinal, ids)
+        yield choice
+
+
+def _schema(history: History, several: _Several, patience: Patience) -> pa.Schema:
+    """The columns of all, of which the first file of each tells."""
+    schemas: list[tuple[str, pa.Schema]] = []
+    for files, parts in several:
+        for file, opened in read_files(history.output, files[:1], parts, patience):
+            schemas.append((file.name, opened.schema_arrow))
+    if not schemas:
+        tasks = tasks_of(history.runs[-1].run.spec.job)
+        schemas = [("", row_schema([task.schema for task in tasks]))]
+    return united(schemas)
+
+
+def _origins(history: History) -> dict[int, int]:
+    """The number of the INPUT of each run."""
+    return {one.files.ordinal: history.sources.index(one.source) for one in history.runs}
+
+
+def _add(choice: Choice, place: str, rows: pa.Table, origins: dict[int, int]) -> None:
+    told_by = rows[NEWEST_RUN if is_snapshot(rows.schema) else "run_id"]
+    run, newest = (pc.cast(ids, pa.int64()).to_numpy() for ids in (rows["run_id"], told_by))
+    ordinals, places = np.unique(run, return_inverse=True)
+    if not origins.keys() >= set(ordinals.tolist()):
+        raise RunFolderError(f"{place} holds rows of a run whose spec.json is gone")
+    sources = np.array([origins[ordinal] for ordinal in ordinals.tolist()], np.int64)
+    choice.add(kept_rows(rows), newest, run, sources[places])
+
+
+def newest_lists(
+    history: History, patience: Patience = PATIENCE
+) -> dict[Source, tuple[PastRun, tuple[ListPage, ...]]]:
+    """For each INPUT the newest incremental run that has a plan, and its list of what is gone."""
+    found: dict[Source, tuple[PastRun, tuple[ListPage, ...]]] = {}
+    for one in reversed(history.runs):
+        if one.run.spec.job.incremental and one.files.planned and one.source not in found:
+            plan = read_plan(one.run, patience)
+            if plan is not None:
+                found[one.source] = one, plan.gone
+    return found
+
+
+def gone_ids(
+    output: str, pages: Sequence[ListPage], patience: Patience = PATIENCE
+) -> Iterator[pa.Array]:
+    """The ids on each page of such a list. Raises DamagedPlanError, StoreError."""
+    for page in pages:
+        data = find_document(output, page.name, patience)
+        if data is None or hashlib.sha256(data).hexdigest() != page.sha256:
+            raise DamagedPlanError(f"{join(output, page.name)}, a page of the plan, was altered")
+        file = pq.ParquetFile(pa.BufferReader(data))
+        yield file.read(["item_id"], use_threads=False)["item_id"].combine_chunks()
