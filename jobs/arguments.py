@@ -42,11 +42,20 @@ def parse(
     Raises UsageError, StoreError where a file that it names cannot be read.
     """
     parser = Parser(prog=program, description=description)
+    add_labelling_flags(parser, tasks)
+    return labelling_arguments(parser.parse_args(arguments), tasks)
+
+
+def add_labelling_flags(parser: Parser, tasks: Sequence[str]) -> None:
+    """All flags of a job that asks `tasks`."""
     _add_flags(parser)
-    everywhere = [name for name, task in TASKS.items() if task.everywhere]
-    _add_task_flags(parser, tasks, everywhere)
+    _add_task_flags(parser, tasks, _everywhere())
     add_run_flags(parser)
-    given = parser.parse_args(arguments)
+
+
+def labelling_arguments(given: argparse.Namespace, tasks: Sequence[str]) -> LabellingArguments:
+    """What these flags say. Raises UsageError, StoreError as `parse`."""
+    everywhere = _everywhere()
     asked = [*(given.tasks if len(tasks) > 1 else tasks), *everywhere]
     _require_asked(given, tasks, asked)
     wishes = [Wish(name, how) for name in asked for how in TASKS[name].wishes(given)]
@@ -67,6 +76,11 @@ def parse(
     )
     options = replace(options_of(given), new_run=given.new_run)
     return LabellingArguments(request, options, given.max_failed)
+
+
+def _everywhere() -> list[str]:
+    """What may be asked in every job."""
+    return [name for name, task in TASKS.items() if task.everywhere]
 
 
 def _add_task_flags(parser: Parser, tasks: Sequence[str], everywhere: Sequence[str]) -> None:

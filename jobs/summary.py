@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.outcome import RunFolderError, Status, StoreError, UsageError
-from schemas.run import Result
+from schemas.run import Plan, Result
 from schemas.uri import join
 from workers.plan import PlanRule, Run
 from workers.source.selection import SkipRule
@@ -68,6 +68,22 @@ def summary(run: Run, result: Result, before: bool) -> str:
         f"SELECT uri, {', '.join(_columns(tasks))} FROM '{printable(quoted)}/*.parquet'",
     ]
     return "\n".join(lines)
+
+
+def night_summary(name: str, plan: Plan, result: Result) -> str:
+    """A line or two of what a night did for the collection `name`."""
+    came = f"{result.labelled:,} labelled{_failures(result)}"
+    settled, left = (result.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
+    gone = sum(page.items for page in plan.gone)
+    also = [f"{settled:,} were settled before"]
+    also += [f"{left:,} are left for the next night"] * bool(left)
+    also += [f"{gone:,} are in INPUT no more and marked as deleted"] * bool(gone)
+    first = (
+        f"run {result.run_id} looked at {result.items:,} images: {came}"
+        if result.items
+        else f"nothing is owed (run {result.run_id})"
+    )
+    return "\n".join([f"{name}: {first}; {', '.join(also)}.", *skipped_in_words(result.skipped)])
 
 
 def _before(run: Run, result: Result) -> str:

@@ -1,0 +1,168 @@
+"""Label what is owed of every collection that a configuration names, and nothing else.
+
+Usage: python jobs/nightly.py CONFIG.toml [--max-images N] [--deadline 6h]
+
+Owed is what is new, changed, was never reached, or failed for a reason that may have passed; with
+another prompt, model or precision it is everything. jobs/configuration.py says what CONFIG.toml
+holds. A limit leaves the rest to the next night, which begins with it.
+
+Exit codes: 0 nothing is owed but what a limit left, 1 failed, 2 bad usage (nothing is touched),
+3 more failed images than a collection's max_failed allows, 75 stopped, or another night is at work:
+come again. One collection's trouble keeps no other one from its turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from jobs.arguments import Parser, positive
+from jobs.configuration import Collection, read_configuration, seconds_of
+from jobs.display import display
+from jobs.labelling import say
+from jobs.ray_environment import prepare_ray
+from jobs.summary import night_summary
+from schemas.outcome import BucketsightError, ExitCode, LimitReachedError, StoppedError
+from workers.plan import read_plan
+from workers.threads import leave
+
+Number = TypeVar("Number", int, float)
+
+PROGRAM = "nightly"
+WORST_FIRST = (
+    ExitCode.FAILED,
+    ExitCode.USAGE,
+    ExitCode.INTERRUPTED,
+    ExitCode.TOO_MANY_FAILED,
+    ExitCode.COMPLETE,
+)
+
+
+@dataclass(slots=True)
+class Limits:
+    """What is left of a night, for all its collections."""
+
+    images: int | None
+    until: float | None
+    """As `time.monotonic` has it: no clock that somebody sets makes a night longer."""
+
+    def reached(self) -> str | None:
+        """Which limit is, in words."""
+        if self.images == 0:
+            return "--max-images is reached"
+        if self.until is not None and time.monotonic() >= self.until:
+            return "--deadline is reached"
+        return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the configuration, label each collection; returns the exit code."""
+    given = _parse(arguments)
+    try:
+        collections = read_configuration(given.config)
+    except BucketsightError as error:
+        say(f"{PROGRAM}: {error}")
+        return error.exit_code
+    # until the driver takes the signals, both end the process in the same quiet way
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    prepare_ray()
+    limits = Limits(given.max_images, _until(given.deadline))
+    codes = {ExitCode.COMPLETE}
+    try:
+        for collection in collections:
+            codes.add(_label(collection, limits))
+    except (StoppedError, KeyboardInterrupt) as error:
+        say(f"{PROGRAM}: {str(error) or 'stopped; the same command goes on'}")
+        codes.add(ExitCode.INTERRUPTED)
+    return min(codes, key=WORST_FIRST.index)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    description = "Label what is owed of every collection that a configuration names."
+    parser = Parser(prog=PROGRAM, description=description)
+    parser.add_argument("config", metavar="CONFIG.toml", help="names the collections")
+    parser.add_argument(
+        "--max-images", type=positive, metavar="N", help="look at so many, in all collections"
+    )
+    parser.add_argument(
+        "--deadline",
+        type=seconds_of,
+        metavar="90m|6h",
+        help="stop after so long; what is under way has its drain_seconds beyond",
+    )
+    return parser.parse_args(arguments)
+
+
+def _until(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
+
+
+def _label(collection: Collection, limits: Limits) -> ExitCode:
+    """What came of a collection, told.
+
+    Raises:
+        StoppedError, KeyboardInterrupt: the night is to end.
+    """
+    called = f"{PROGRAM}: {collection.name}"
+    mine = Limits(
+        _least(limits.images, collection.most_images),
+        _least(limits.until, _until(collection.seconds)),
+    )
+    before = mine.images
+    try:
+        return _runs(called, collection, mine)
+    except LimitReachedError as error:
+        say(f"{called}: {error}")
+        mine.images = None if mine.images is None else mine.images - error.images
+        return error.exit_code
+    except StoppedError as error:
+        raise StoppedError(f"{collection.name}: {error}") from error
+    except BucketsightError as error:
+        say(f"{called}: {error}")
+        return error.exit_code
+    finally:
+        if limits.images is not None and before is not None and mine.images is not None:
+            limits.images -= before - mine.images
+
+
+def _runs(called: str, collection: Collection, limits: Limits) -> ExitCode:
+    """The run that an earlier night left unfinished, and one of this night."""
+    from workers.driver import run  # Ray reads its environment when it is imported
+
+    given = collection.arguments
+    failed, planned_before = 0, True
+    while planned_before:
+        if why := limits.reached():
+            say(f"{called}: {why}; the next night goes on")
+            break
+        options = replace(given.options, most_images=limits.images, until=limits.until)
+        with display(sys.stderr) as seen:
+            finished = run(given.request, options, seen.say, show=seen.show)
+        plan = read_plan(finished.run)
+        assert plan, "a finished run has a plan"
+        print(night_summary(collection.name, plan, finished.result), flush=True)
+        failed += finished.result.failed
+        planned_before = finished.planned_before
+        if limits.images is not None:
+            limits.images -= finished.images
+    if failed > given.max_failed:
+        say(f"{called}: {failed:,} images failed, max_failed allows {given.max_failed:,}")
+        return ExitCode.TOO_MANY_FAILED
+    return ExitCode.COMPLETE
+
+
+def _least(one: Number | None, other: Number | None) -> Number | None:
+    found = [value for value in (one, other) if value is not None]
+    return min(found) if found else None
+
+
+if __name__ == "__main__":
+    leave(main())
