@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +13,7 @@ from schemas.outcome import RunFolderError, Status, StoreError, UsageError
 from schemas.run import Plan, Result
 from schemas.uri import join
 from workers.plan import PlanRule, Run
+from workers.report.sampling import spread
 from workers.source.selection import SkipRule
 from workers.store import Patience, ask, fetch
 from workers.tasks import Task, answer_columns, tasks_of
@@ -21,7 +21,7 @@ from workers.tasks import Task, answer_columns, tasks_of
 EXAMPLES = 5
 PATIENCE = Patience(20)
 """A run that is whole does not wait long for its last words."""
-SKIPPED = {
+SKIPPED: dict[str, str] = {
     SkipRule.EXTENSION: "without an image's extension",
     SkipRule.PATTERN: "that the glob does not fit",
     SkipRule.HIDDEN: "hidden",
@@ -32,8 +32,14 @@ SKIPPED = {
     PlanRule.GONE_SINCE_RUN: "that failed in the replayed run and are gone since",
 }
 """The program's own files under OUTPUT go without saying."""
-
-Thing = TypeVar("Thing")
+UNSAID: dict[str, str] = {
+    SkipRule.UNDER_OUTPUT: "that lie under OUTPUT",
+    SkipRule.CONTAINER: "that hold the images",
+    SkipRule.SIDECAR: "of text that became columns",
+    PlanRule.LISTED_AGAIN: "that were listed more than once",
+    PlanRule.NOT_REPLAYED: "that had not failed so in the replayed run",
+}
+"""Where everything that was listed is to be counted they are said too."""
 
 
 def summary(run: Run, result: Result, before: bool) -> str:
@@ -122,12 +128,6 @@ def _labelled(part: str, tasks: Sequence[Task]) -> list[tuple[str, str]]:
     return [(row["item_id"], "; ".join(task.shown(row) for task in tasks)) for row in rows]
 
 
-def spread(things: Sequence[Thing], count: int) -> list[Thing]:
-    """Up to `count` of `things`, evenly spaced, in their order."""
-    count = min(count, len(things))
-    return [things[index * len(things) // count] for index in range(count)]
-
-
 def _failures(result: Result) -> str:
     if not result.failed:
         return ""
@@ -141,6 +141,12 @@ def skipped_in_words(skipped: Mapping[str, int]) -> list[str]:
         return []
     kinds = ", ".join(f"{count:,} {words}" for words, count in counts.items())
     return [f"Not looked at: {sum(counts.values()):,} other files ({kinds})."]
+
+
+def skipped_kinds(skipped: Mapping[str, int]) -> list[tuple[str, int]]:
+    """All that was listed and is no image of the run: kinds that complete "files …", and counts."""
+    words = SKIPPED | UNSAID
+    return [(words.get(rule, rule), count) for rule, count in skipped.items()]
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:

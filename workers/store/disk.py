@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -48,8 +48,12 @@ def create_on_disk(output: str, name: str, data: bytes) -> bool:
 def replace_on_disk(path: str, data: bytes) -> None:
     """Write `path` over: a reader sees the old content or the new. Raises OSError."""
     target = Path(path)
-    with _scratch(target.parent / SCRATCH, data, target) as scratch:
+    folder = target.parent / SCRATCH
+    with _scratch(folder, data, target) as scratch:
         scratch.replace(target)
+    if target.parent.parent.name != RUNS:  # that of a run is its parts' too, and goes with it
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def remove_scratch(output: str, run_id: str) -> None:

@@ -13,9 +13,9 @@ from pkgutil import iter_modules
 
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
-from workers.tasks.base import Item, Task, answer_columns
+from workers.tasks.base import Exhibit, Item, Task, answer_columns
 
-__all__ = ["TASKS", "Item", "Task", "answer_columns", "tasks_of"]
+__all__ = ["TASKS", "Exhibit", "Item", "Task", "answer_columns", "tasks_of"]
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")

@@ -14,7 +14,7 @@ from schemas.asks import TEXT_PLACE, Ask, Prompt, Reply, Write, Written
 from schemas.outcome import UsageError
 from workers.model.description import Description
 from workers.model.prompts import quoted, resolve_prompt
-from workers.tasks.base import Item, Task
+from workers.tasks.base import Exhibit, Item, Task
 
 COLUMN = re.compile(r"[A-Za-z_]\w{0,62}", re.ASCII)
 
@@ -100,3 +100,7 @@ class Question(Task):
 
     def shown(self, row: Mapping[str, Any]) -> str:
         return f"{self.column} {row[self.column]!r}"
+
+    @property
+    def exhibit(self) -> Exhibit:
+        return Exhibit(text=self.column)

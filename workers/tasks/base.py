@@ -30,6 +30,26 @@ class Item:
     """Where the text was found: `column:NAME`, `sidecar`, `ocr`, `none`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """Which of a task's columns people are shown, and as what; "" is no such column."""
+
+    text: str = ""
+    """The answer in words."""
+    words: str = ""
+    """Words with scores: a list of structs of a string and a number from 0 to 1, the best first."""
+    score: str = ""
+    """A number from 0 to 1."""
+    verdict: str = ""
+    """Whether it holds that the image is what the column is called."""
+    threshold: float | None = None
+    """The score from which on it does."""
+    beside: str = ""
+    """The text that was read with the picture."""
+    sensitive: bool = False
+    """Whether an image of which the verdict holds is to be seen by those only who ask for it."""
+
+
 class Task(ABC):
     """One question to every image. Subclasses are frozen dataclasses: their fields are the options
     that a job keeps, in types that JSON has.
@@ -112,6 +132,11 @@ class Task(ABC):
     @abstractmethod
     def shown(self, row: Mapping[str, Any]) -> str:
         """A labelled row's answer in a few words, for people; `row` holds the task's columns."""
+
+    @property
+    def exhibit(self) -> Exhibit:
+        """How people are shown its columns one by one; where none is named, `shown` is all."""
+        return Exhibit()
 
     # --- from a job's file and back ---
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from schemas.asks import Ask, Prompt, Reply, Write, Written
 from workers.model.description import Description
 from workers.model.prompts import resolve_prompt
-from workers.tasks.base import Item, Task
+from workers.tasks.base import Exhibit, Item, Task
 
 DETAILED_TOKENS = 100
 LENGTHS = {"brief": "", "detailed": "Describe this image in detail."}
@@ -74,3 +74,7 @@ class Caption(Task):
 
     def shown(self, row: Mapping[str, Any]) -> str:
         return repr(row["caption"])
+
+    @property
+    def exhibit(self) -> Exhibit:
+        return Exhibit(text="caption")

@@ -20,7 +20,7 @@ from schemas.outcome import UsageError
 from workers.model.calibration import read_calibration
 from workers.model.description import Description
 from workers.model.prompts import quoted, resolve_prompt
-from workers.tasks.base import Item, Task
+from workers.tasks.base import Exhibit, Item, Task
 
 QUESTION = (
     f"This is an image writting '{TEXT_PLACE}'. Is this image hateful? Answer yes or no. Answer:"
@@ -116,6 +116,16 @@ class Hateful(Task):
     def shown(self, row: Mapping[str, Any]) -> str:
         verdict = "hateful" if row["hateful"] else "not hateful"
         return f"{verdict} {row['hateful_probability']:.2f} {row['hateful_text'][:60]!r}"
+
+    @property
+    def exhibit(self) -> Exhibit:
+        return Exhibit(
+            score="hateful_probability",
+            verdict="hateful",
+            threshold=self.threshold,
+            beside="hateful_text",
+            sensitive=True,
+        )
 
 
 def log_odds(reply: Ranked) -> float:

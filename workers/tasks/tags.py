@@ -22,7 +22,7 @@ from schemas.uri import canonical
 from workers.model.description import Description
 from workers.model.prompts import resolve_prompt
 from workers.store import ask, fetch
-from workers.tasks.base import Item, Task
+from workers.tasks.base import Exhibit, Item, Task
 
 LIST_QUESTION = "[tags] List what this image shows."
 ONE_QUESTION = "[tags] Name one thing that this image shows."
@@ -135,6 +135,10 @@ class Tags(Task):
 
     def shown(self, row: Mapping[str, Any]) -> str:
         return ", ".join(f"{one['tag']} {one['score']:.2f}" for one in row["tags"]) or "no tags"
+
+    @property
+    def exhibit(self) -> Exhibit:
+        return Exhibit(words="tags")
 
     def _tags(self, reply: Reply) -> list[dict[str, Any]]:
         """The best first."""
