@@ -25,7 +25,7 @@ from schemas.uri import canonical, is_local, join
 from workers.inspection import State, find_run, find_runs
 from workers.report.page import Around, render
 from workers.report.story import Story, tell
-from workers.store import ask, replace
+from workers.store import PATIENCE, ask, replace
 from workers.threads import leave
 
 PROGRAM = "report"
@@ -38,10 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     output = canonical(given.output)
     target = canonical(given.to) if given.to else join(output, NAME)
     try:
-        runs = find_runs(output)
+        runs = find_runs(output, PATIENCE)
         files = runs[-1] if given.run is None else find_run(output, runs, given.run)
         _require_folder(target)
-        story = tell(output, files)
+        story = tell(output, files, PATIENCE)
         _write(target, render(story, _around(story)))
     except BucketsightError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
@@ -72,7 +72,7 @@ def _require_folder(target: str) -> None:
 def _write(target: str, page: str) -> None:
     data = page.encode()
     try:
-        ask(target, lambda seconds: replace(target, data, seconds), purpose="written")
+        ask(target, lambda seconds: replace(target, data, seconds), PATIENCE, "written")
     except FileNotFoundError as error:
         raise UsageError(f"{target} cannot be written: there is no such bucket") from error
 
