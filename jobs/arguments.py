@@ -31,6 +31,10 @@ class LabellingArguments:
     options: Options
     max_failed: float
     """More failed rows than this are exit code 3."""
+    plan: bool = False
+    """Only say what it would take."""
+    price_per_hour: float | None = None
+    """Of what one replica takes."""
 
 
 def parse(
@@ -43,7 +47,11 @@ def parse(
     """
     parser = Parser(prog=program, description=description)
     add_labelling_flags(parser, tasks)
-    return labelling_arguments(parser.parse_args(arguments), tasks)
+    add_plan_flags(parser)
+    given = parser.parse_args(arguments)
+    require_plan(given)
+    asked = labelling_arguments(given, tasks)
+    return replace(asked, plan=given.plan, price_per_hour=given.price_per_hour)
 
 
 def add_labelling_flags(parser: Parser, tasks: Sequence[str]) -> None:
@@ -214,6 +222,29 @@ def add_run_flags(parser: Parser) -> None:
     )
 
 
+def add_plan_flags(parser: Parser) -> None:
+    """The flags that ask what a job would take: `require_plan` looks at them together."""
+    group = parser.add_argument_group("what it would take")
+    group.add_argument(
+        "--plan",
+        action="store_true",
+        help="label nothing: list INPUT, look at a sample of it, and say how many images there "
+        "are, how many will fail, and what time and money the job takes on how many replicas",
+    )
+    group.add_argument(
+        "--price-per-hour",
+        type=_price,
+        metavar="X",
+        help="with --plan: of what one replica takes, its share of a machine, in any currency",
+    )
+
+
+def require_plan(given: argparse.Namespace) -> None:
+    """Raises UsageError for a price without --plan, which it would be nothing to."""
+    if given.price_per_hour is not None and not given.plan:
+        raise UsageError("--price-per-hour is for --plan, which is not asked")
+
+
 def options_of(given: argparse.Namespace) -> Options:
     """What the flags of `add_run_flags` say."""
     return Options(
@@ -250,6 +281,16 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1
+    if not 0 <= price < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a price")
+    return price
 
 
 def _share(text: str) -> float:

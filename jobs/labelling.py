@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.arguments import LabellingArguments, parse
 from jobs.display import display
+from jobs.estimated import told as estimated
 from jobs.ray_environment import prepare_ray
 from jobs.summary import summary
 from schemas.outcome import BucketsightError, ExitCode
@@ -27,7 +28,7 @@ def label(
     except BucketsightError as error:
         say(f"{program}: {error}")
         return error.exit_code
-    return run_job(program, asked)
+    return plan_job(program, asked) if asked.plan else run_job(program, asked)
 
 
 def run_job(
@@ -52,6 +53,30 @@ def run_job(
         say(f"{program}: stopped; the same command goes on")
         return ExitCode.INTERRUPTED
     return _verdict(program, finished.result, arguments.max_failed)
+
+
+def plan_job(program: str, arguments: LabellingArguments) -> ExitCode:
+    """Print what the job would take, and do nothing of it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        prepare_ray()
+        from workers.estimate import estimate_job  # as above
+
+        found = estimate_job(arguments.request, arguments.options, say)
+        print(estimated(found, arguments.price_per_hour))
+    except BucketsightError as error:
+        say(f"{program}: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say(f"{program}: stopped; nothing is estimated")
+        return ExitCode.INTERRUPTED
+    if found.rehearsal and not found.estimate:
+        say(
+            f"{program}: not one of the sample's {found.rehearsal.images:,} images could be "
+            "labelled, so that nothing is known of the time"
+        )
+        return ExitCode.TOO_MANY_FAILED
+    return ExitCode.COMPLETE
 
 
 def _summary(finished: Finished) -> str:

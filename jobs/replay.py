@@ -18,8 +18,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from jobs.again import command_for, shipped_model
-from jobs.arguments import LabellingArguments, Parser, add_run_flags, options_of, positive
-from jobs.labelling import run_job, say
+from jobs.arguments import (
+    LabellingArguments,
+    Parser,
+    add_plan_flags,
+    add_run_flags,
+    options_of,
+    positive,
+    require_plan,
+)
+from jobs.labelling import plan_job, run_job, say
 from schemas.outcome import BucketsightError, CheckpointError, ErrorCode, ExitCode, UsageError
 from schemas.run import RunSpec
 from schemas.uri import canonical
@@ -37,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parse(arguments)
     codes = tuple(sorted(set(map(ErrorCode, given.code))))
     try:
+        require_plan(given)
         run = _chosen(canonical(given.output), given.run, codes)
         if run is None:
             print(f"Nothing to replay: no image failed{_with(codes)}.")
@@ -47,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    asked = LabellingArguments(request, options_of(given), given.max_failed)
-    return run_job(PROGRAM, asked)
+    options = options_of(given)
+    asked = LabellingArguments(request, options, given.max_failed, given.plan, given.price_per_hour)
+    return plan_job(PROGRAM, asked) if asked.plan else run_job(PROGRAM, asked)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -74,6 +84,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--model", metavar="FOLDER", help="the run's model, where that is none of the shipped ones"
     )
     add_run_flags(parser)
+    add_plan_flags(parser)
     return parser.parse_args(arguments)
 
 

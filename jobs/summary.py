@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.estimate import Span
 from schemas.outcome import RunFolderError, Status, StoreError, UsageError
 from schemas.run import Plan, Result
 from schemas.uri import join
 from workers.plan import PlanRule, Run
+from workers.progress import duration
 from workers.report.sampling import spread
 from workers.source.selection import SkipRule
 from workers.store import Patience, ask, fetch
@@ -57,6 +59,7 @@ def summary(run: Run, result: Result, before: bool) -> str:
     if result.failed and result.labelled:
         lines += [f"Look at those again: python jobs/replay.py {shlex.quote(run.output)}"]
     lines += skipped_in_words(result.skipped)
+    lines += compared(result)
     try:
         shown = examples(run, result, tasks)
         lines += [f"  {_name(item)}: {printable(label)}" for item, label in shown]
@@ -101,6 +104,42 @@ def _before(run: Run, result: Result) -> str:
         )
     more = f"; --run {run.names.ordinal} looks again at what failed in it" if result.failed else ""
     return f"Run {result.run_id} replayed run {run.spec.job.replay_of} already{more}."
+
+
+def compared(result: Result) -> list[str]:
+    """A line, where the run was estimated beforehand: what was said, and what its last driver saw.
+
+    Its time is held against the estimate's only where it did all that was estimated by itself.
+    """
+    said, was = result.estimate, result.outcome
+    if said is None or was is None or not was.images:
+        return []
+    alone = said.images == was.images
+    time = said.seconds(max(1, was.replicas))
+    likely, took = time.likely, was.seconds
+    words = f"{duration(likely)} of work on {_replicas(was.replicas)}, was {duration(took)}"
+    if not alone:
+        likely, took = said.images / said.seconds(1).likely, was.images_per_replica_second
+        words = (
+            f"{likely:.3g} images/s a replica, were {took:.3g} in the {was.images:,} images that "
+            "this command saw committed"
+        )
+        time = Span(likely * (1 - said.spread), likely, likely * (1 + said.spread))
+    rate, failed = said.failure_rate(), result.failed / result.items
+    held = time.holds(took) and rate.holds(failed)
+    return [
+        f"{'As' if held else 'Otherwise than'} estimated: {words}; failures "
+        f"{share(rate.likely)}, were {share(failed)}."
+    ]
+
+
+def _replicas(count: int) -> str:
+    return f"{count:,} replica{'s' * (count != 1)}"
+
+
+def share(part: float) -> str:
+    """`0 %`, `1.8 %`, `12 %`."""
+    return f"{100 * part:.2g} %" if part < 0.0995 else f"{100 * part:.0f} %"
 
 
 def _columns(tasks: Sequence[Task]) -> list[str]:

@@ -70,8 +70,10 @@ class Estimate:
     """Beyond its images."""
     spread: float
     """So much of the time, either way, may it be more or less."""
-    starting_seconds: float
-    """Until the first replica has its model: listing, Ray, and loading."""
+    preparing_seconds: float
+    """Until replicas are asked for: Ray and the listing."""
+    loading_seconds: float
+    """From then until the first one has its model."""
     shards: tuple[tuple[int, int], ...]
     """(images, how many shards of so many), in the order in which they are handed out."""
 
@@ -79,8 +81,10 @@ class Estimate:
         # JSON has no tuples, and a hand may have been at it
         shards = tuple((int(images), int(count)) for images, count in self.shards)
         object.__setattr__(self, "shards", shards)
-        numbers = (self.seconds_per_image, self.seconds_per_shard, self.starting_seconds)
-        if not all(0 <= number < math.inf for number in (*numbers, self.spread)):
+        numbers = (self.seconds_per_image, self.seconds_per_shard, self.preparing_seconds)
+        if not all(
+            0 <= number < math.inf for number in (*numbers, self.loading_seconds, self.spread)
+        ):
             raise ValueError("a time that is none")
         if not 0 <= self.failed <= self.sampled or self.sampled < 1 or self.replicas < 1:
             raise ValueError("a sample of nothing")
@@ -90,6 +94,19 @@ class Estimate:
     @property
     def failed(self) -> int:
         return sum(self.failed_by_code.values())
+
+    @property
+    def starting_seconds(self) -> float:
+        """Until the first replica has its model."""
+        return self.preparing_seconds + self.loading_seconds
+
+    def price(self, replicas: int, per_hour: float) -> Span:
+        """What so many replicas cost of which each costs so much an hour: from when they are asked
+        for until all is committed.
+        """
+        work = self.seconds(replicas)
+        hours = [(self.loading_seconds + one) / 3600 for one in (work.low, work.likely, work.high)]
+        return Span(*hours).times(replicas * per_hour)
 
     def seconds(self, replicas: int) -> Span:
         """From when `replicas` (1 and up) have their model until all is committed: each takes the

@@ -98,7 +98,7 @@ def run(
         BucketsightError: its `exit_code` is the process's.
     """
     began = time.monotonic()
-    _require_places(request)
+    require_places(request)
     jobs = request.jobs(options.device)
     with ExitStack() as held:
 
@@ -294,7 +294,7 @@ class _Driver:
         )
 
 
-def _require_places(request: Request) -> None:
+def require_places(request: Request) -> None:
     """A submitted job runs in a copy of its package: a relative path would lead into that.
 
     Raises:

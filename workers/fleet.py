@@ -7,6 +7,7 @@ from typing import Protocol
 
 from schemas.image import Shard
 from schemas.run import PartRecord
+from workers import messages
 from workers.messages import BatchBegun, Caution
 
 
@@ -69,7 +70,15 @@ class Lost:
     """False where the machine went away, for which no shard is to blame."""
 
 
-Event = Started | NotStarted | Begun | Done | KeptBack | Settled | Lost
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """The replica has looked at a shard of which nothing is kept."""
+
+    replica: int
+    told: messages.Rehearsed
+
+
+Event = Started | NotStarted | Begun | Done | KeptBack | Settled | Lost | Rehearsed
 
 
 class Fleet(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.image import ImageRef
@@ -34,7 +35,8 @@ class Assignment:
     witnesses: tuple[ImageRef, ...]
     """Some images from all over the plan: where none of them can be had, none can."""
     claimant: str
-    """Of the run's spec.json: a local OUTPUT that lacks it is another folder of the same name."""
+    """Of the run's spec.json: a local OUTPUT that lacks it is another folder of the same name. "":
+    no run is claimed, for nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +85,19 @@ class Settled:
     """All that was withheld is committed."""
 
 
-Message = BatchBegun | Committed | Withheld | Settled
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A shard was looked at as any other, and thrown away when its part was encoded."""
+
+    images: int
+    seconds: float
+    failed_by_code: Mapping[str, int]
+    formats: Mapping[str, int]
+    """Of the images whose bytes were had, as `workers.images.formats` calls them."""
+    input_bytes: int
+    part_bytes: int
+    bytes_per_image: float
+    """Of the part, beyond what a part takes by itself."""
+
+
+Message = BatchBegun | Committed | Withheld | Settled | Rehearsed

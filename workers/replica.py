@@ -12,7 +12,7 @@ import hashlib
 import os
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -32,19 +32,28 @@ from schemas.outcome import (
     UsageError,
 )
 from schemas.rows import row_schema
-from schemas.run import RunNames, RunSpec
+from schemas.run import PartFooter, RunNames, RunSpec
 from schemas.uri import is_local, join
 from workers.ahead import Ahead, Budget
 from workers.answers import Answer, Batch, answer, answers
 from workers.batches import batches
 from workers.failpoints import failpoint
-from workers.images import decode, resize
-from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Settled, Withheld
+from workers.images import decode, format_of, resize
+from workers.messages import (
+    Assignment,
+    BatchBegun,
+    Caution,
+    Committed,
+    Message,
+    Rehearsed,
+    Settled,
+    Withheld,
+)
 from workers.model import TinyGPTV
 from workers.model.description import checkpoint_folder
 from workers.outage import OF_THE_STORE, OUTAGES, OutageWatch
 from workers.row import Row, Seen, row_of
-from workers.sink import commit_part
+from workers.sink import commit_part, encode_part
 from workers.source import Reader
 from workers.source.selection import glob_selection, has_wildcard
 from workers.store import PATIENCE
@@ -74,6 +83,7 @@ class Replica:
         self._assignment = assignment
         self._job = assignment.job
         self._tasks = tasks_of(assignment.job)
+        self._schema = row_schema([task.schema for task in self._tasks], assignment.columns)
         folder = checkpoint_folder(assignment.model)
         self._model = TinyGPTV.from_pretrained(
             folder, device=assignment.device, quant=self._job.quantization
@@ -148,28 +158,63 @@ class Replica:
         yield from self._commit_withheld()
         yield Settled()
 
+    def rehearse(self, shard: Shard) -> Iterator[Message]:
+        """Look at `shard` as `process` does, encode its part and throw it away; say what it took.
+
+        Raises:
+            OutageError: image after image failed, and not by its own fault.
+            UsageError: the prompt is longer than the model's context.
+        """
+        began = self._clock()
+        planned = list(batches(len(shard), self._assignment.batch_size, None))
+        watch, formats, rows = OutageWatch(self._works), Counter[str](), list[Row]()
+        for seen, given in self._answered(shard, planned):
+            formats.update(one.format for one in seen if one.format)
+            rows += self._rows(seen, given, watch)
+        part_bytes = len(self._encoded(shard, rows))
+        seconds = self._clock() - began
+        half = rows[: len(rows) // 2]
+        more = part_bytes - len(self._encoded(shard, half))
+        yield Rehearsed(
+            images=len(rows),
+            seconds=seconds,
+            failed_by_code=Counter(str(row["error_code"]) for row in rows if row["error_code"]),
+            formats=formats,
+            input_bytes=sum(row["size_bytes"] or 0 for row in rows),
+            part_bytes=part_bytes,
+            bytes_per_image=max(0.0, more / (len(rows) - len(half))),
+        )
+
+    def _encoded(self, shard: Shard, rows: list[Row]) -> bytes:
+        given = self._assignment
+        footer = PartFooter(given.run_id, shard.index, given.plan_digest, "", len(rows), 0)
+        return encode_part(rows, self._schema, footer)
+
     def _unseen_row(self, ref: ImageRef, failure: Failure) -> Row:
         seen = Seen(ref, failure=failure, size_bytes=ref.size_bytes)
         return row_of(seen, failure, self._tasks, self._assignment)
 
     def _look_at(self, ref: ImageRef) -> Seen:
         """Read and decode one image; what goes wrong is in the answer."""
-        size_bytes, digest = ref.size_bytes, None
+        size_bytes, digest, kind = ref.size_bytes, None, ""
         if ref.failure:
             return Seen(ref, failure=ref.failure, size_bytes=size_bytes)
         try:
             with ExitStack() as held:
                 held.enter_context(self._read.hold(ref.size_bytes or 0))
                 data = self._reader.read(ref)
+                kind = format_of(data)
                 size_bytes, digest = len(data), hashlib.sha256(data).hexdigest()
                 failpoint("decode", ref.item_id)
                 image = decode(data, lambda size: held.enter_context(self._decoded.hold(size)))
                 item = self._texts.find(ref, image)
                 small = resize(image, self._job.preprocessing.image_size)
-                return Seen(ref, small, None, size_bytes, *image.size, digest, item)
+                return Seen(ref, small, None, size_bytes, *image.size, digest, item, kind)
         except ItemError as error:
             failure = Failure.of(error)
-            return Seen(ref, failure=failure, size_bytes=size_bytes, content_sha256=digest)
+            return Seen(
+                ref, None, failure, size_bytes=size_bytes, content_sha256=digest, format=kind
+            )
 
     def _never_ends(self, ref: ImageRef) -> Seen:
         """What is known of an image whose reader hangs in it."""
@@ -180,8 +225,16 @@ class Replica:
     def _label(
         self, shard: Shard, planned: Sequence[Sequence[int]], watch: OutageWatch
     ) -> Iterator[dict[int, Row]]:
-        """The rows of each batch in its turn, by their positions; later batches may be looked at
-        already.
+        """The rows of each batch in its turn, by their positions."""
+        answered = self._answered(shard, planned)
+        for positions, (seen, some) in zip(planned, answered, strict=True):
+            yield dict(zip(positions, self._rows(seen, some, watch), strict=True))
+
+    def _answered(
+        self, shard: Shard, planned: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[Seen], list[Answer]]]:
+        """The images of each batch in its turn, and the answers to those that did not fail; later
+        batches may be looked at already.
         """
         images = [[shard.images[position] for position in positions] for positions in planned]
         ahead = self._ahead.in_order(chain.from_iterable(images))
@@ -197,10 +250,8 @@ class Replica:
                 yield self._asked(seen)
 
         refill = self._assignment.batch_size
-        given = answers(self._model, batches_seen(), refill)
-        for positions, some in zip(planned, given, strict=True):
-            rows = self._rows(looked.popleft(), some, watch)
-            yield dict(zip(positions, rows, strict=True))
+        for some in answers(self._model, batches_seen(), refill):
+            yield looked.popleft(), some
 
     def _asked(self, seen: Sequence[Seen]) -> Batch:
         """What the model is asked about the images of `seen` that did not fail."""
@@ -289,7 +340,7 @@ class Replica:
                 given.plan_digest,
                 shard,
                 rows,
-                row_schema([task.schema for task in self._tasks], given.columns),
+                self._schema,
                 attempt=uuid4().hex,
             )
             del self._withheld[0]
@@ -303,7 +354,8 @@ def _require_places(assignment: Assignment) -> None:
         UsageError: OUTPUT is a path and the run is not there, or INPUT is one and is not there.
     """
     job, machine = assignment.job, socket.gethostname()
-    if is_local(job.output) and _claimant(assignment) != assignment.claimant:
+    claimed = assignment.claimant
+    if claimed and is_local(job.output) and _claimant(assignment) != claimed:
         raise UsageError(
             f"on {machine} the folder {job.output} does not hold this run: a local OUTPUT must be "
             "on a disk that all machines of the cluster share"

@@ -38,6 +38,8 @@ class Seen:
     height: int | None = None
     content_sha256: str | None = None
     item: Item = NO_TEXT
+    format: str = ""
+    """As `workers.images.formats` calls it; "" where its bytes were not had, or are no image's."""
 
 
 def row_of(seen: Seen, outcome: Outcome, tasks: Sequence[Task], assignment: Assignment) -> Row:

@@ -3,7 +3,7 @@
 from workers.cluster.connection import SUBMITTED, connection
 from workers.cluster.fleet import Labeller, Load, RayFleet
 from workers.cluster.metrics import Metrics
-from workers.cluster.resources import Say, device_for, replicas_for
+from workers.cluster.resources import Say, device_for, replicas_for, room_for
 
 __all__ = [
     "SUBMITTED",
@@ -15,4 +15,5 @@ __all__ = [
     "connection",
     "device_for",
     "replicas_for",
+    "room_for",
 ]

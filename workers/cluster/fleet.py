@@ -15,8 +15,19 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTa
 
 from schemas.image import Shard
 from schemas.outcome import BucketsightError
+from workers import messages
 from workers.cluster.resources import Say, in_words
-from workers.fleet import Begun, Done, Event, KeptBack, Lost, NotStarted, Settled, Started
+from workers.fleet import (
+    Begun,
+    Done,
+    Event,
+    KeptBack,
+    Lost,
+    NotStarted,
+    Rehearsed,
+    Settled,
+    Started,
+)
 from workers.messages import (
     Assignment,
     BatchBegun,
@@ -38,6 +49,8 @@ class Labeller(Protocol):
 
     def settle(self) -> Iterator[Message]: ...
 
+    def rehearse(self, shard: Shard) -> Iterator[Message]: ...
+
 
 Load = Callable[[Assignment], Labeller]
 
@@ -56,6 +69,9 @@ class ReplicaActor:
     def settle(self) -> Iterator[Message]:
         yield from self._replica.settle()
 
+    def rehearse(self, shard: Shard) -> Iterator[Message]:
+        yield from self._replica.rehearse(shard)
+
 
 @dataclass(slots=True)
 class _Handle:
@@ -68,7 +84,7 @@ class _Handle:
     node_id: str = ""
     tasks: deque[tuple[int | None, ray.ObjectRefGenerator]] = field(default_factory=deque)
     """The shard and the news of each task that was given, in order; the first one runs. None: it
-    settles."""
+    settles, or rehearses."""
 
     def news(self) -> ray.ObjectRef[str] | ray.ObjectRefGenerator | None:
         return self.loading or (self.tasks[0][1] if self.tasks else None)
@@ -120,6 +136,12 @@ class RayFleet:
         method = handle.actor.settle.options(num_returns="streaming")
         handle.tasks.append((None, method.remote()))
 
+    def rehearse(self, replica: int, shard: Shard) -> None:
+        """Queue a shard of which nothing is kept; Rehearsed or Lost follows."""
+        handle = self._handles[replica]
+        method = handle.actor.rehearse.options(num_returns="streaming")
+        handle.tasks.append((None, method.remote(shard)))
+
     def stop(self, replica: int) -> None:
         ray.kill(self._handles.pop(replica).actor)
 
@@ -163,6 +185,8 @@ class RayFleet:
         handle.tasks.popleft()
         if isinstance(said, Committed):
             return Done(number, said.part, said.worn_out)
+        if isinstance(said, messages.Rehearsed):
+            return Rehearsed(number, said)
         return KeptBack(number) if isinstance(said, Withheld) else Settled(number)
 
     def _gone(self, number: int, reason: str, crashed: bool) -> NotStarted | Lost:

@@ -42,7 +42,7 @@ def replicas_for(
     Raises:
         UsageError: this machine alone has no room for a single one.
     """
-    room = _room(cpus, gpus, shared)
+    room = room_for(cpus, gpus, shared)
     if not shared:
         if room < 1:
             has = ray.cluster_resources()
@@ -58,10 +58,10 @@ def replicas_for(
             f"the cluster has no room yet for a replica, which asks for {in_words(cpus, gpus)}: "
             "one is asked for; --replicas asks for more, --device says on what"
         )
-    return lambda: max(1, _room(cpus, gpus, shared))
+    return lambda: max(1, room_for(cpus, gpus, shared))
 
 
-def _room(cpus: int, gpus: float, shared: bool) -> int:
+def room_for(cpus: int, gpus: float, shared: bool) -> int:
     """How many replicas fit on the machines, each on one; others keep a CPU of a shared cluster."""
     room, left = 0, 0.0
     for node in ray.nodes():

@@ -47,7 +47,7 @@ def decode(data: bytes, reserve: Callable[[int], object] = lambda _: None) -> Im
     """
     if not data:
         raise EmptyFileError("the file is empty")
-    if not _has_known_signature(data):
+    if not format_of(data):
         raise NotAnImageError(f"not an image: no known format begins with {data[:8].hex(' ')}")
     reader = _Reader(data)
     try:
@@ -104,9 +104,11 @@ class _Reader(io.BytesIO):
         return data
 
 
-def _has_known_signature(data: bytes) -> bool:
+def format_of(data: bytes) -> str:
+    """Which of FORMATS begins as `data` does; "": none of them."""
     Image.init()
-    return any(Image.OPEN[name][1](data[:16]) for name in FORMATS)  # type: ignore[misc]
+    known = (name for name in FORMATS if Image.OPEN[name][1](data[:16]))  # type: ignore[misc]
+    return next(known, "")
 
 
 def _is_shorter_than_declared(data: bytes) -> bool:

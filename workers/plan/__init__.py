@@ -1,17 +1,19 @@
 """The plan of a run: claimed, frozen, loaded, finished. All state lies in OUTPUT."""
 
-from workers.plan.claim import open_run, open_run_of
-from workers.plan.cut import batch_for
+from workers.plan.claim import begun_run_of, open_run, open_run_of
+from workers.plan.cut import batch_for, cut_for
 from workers.plan.documents import Run, read_plan, read_result, read_spec
 from workers.plan.filling import PlanRule, fill
 from workers.plan.finish import finish
-from workers.plan.freeze import freeze
+from workers.plan.freeze import freeze, require_columns
 from workers.plan.load import load_list, load_shards, sample
 
 __all__ = [
     "PlanRule",
     "Run",
     "batch_for",
+    "begun_run_of",
+    "cut_for",
     "fill",
     "finish",
     "freeze",
@@ -22,5 +24,6 @@ __all__ = [
     "read_plan",
     "read_result",
     "read_spec",
+    "require_columns",
     "sample",
 ]

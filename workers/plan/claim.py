@@ -1,6 +1,6 @@
 """Which run a driver works on: the one that its job left unfinished, or the next ordinal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
@@ -50,13 +50,9 @@ def open_run_of(
     """
     job = next(iter(jobs.values()))
     claimed = ordinals(job.output, patience)
-    if not new_run:
-        for ordinal in reversed(claimed):
-            run = _begun(jobs, chosen, ordinal, patience)
-            if run is not None:
-                if run.finished and job.incremental:
-                    break
-                return run
+    run = None if new_run else _newest(jobs, chosen, claimed, patience)
+    if run is not None:
+        return run
     if job.replay_of:
         replayed_run(job, patience)
     if job.incremental:
@@ -66,6 +62,34 @@ def open_run_of(
         probe(job.output)
     # a folder without spec.json may be a claim under way: the newest ordinal is tried again
     return _claim(chosen(), max(claimed, default=1), new_run, patience)
+
+
+def begun_run_of(
+    jobs: Mapping[str, JobSpec],
+    chosen: Callable[[], JobSpec],
+    new_run: bool = False,
+    patience: Patience = PATIENCE,
+) -> tuple[Run | None, int]:
+    """The run with which `open_run_of` would come back, or None: it would claim one; and the
+    ordinal of that. Nothing is written, INPUT is not looked at. Raises UsageError as there.
+    """
+    claimed = ordinals(next(iter(jobs.values())).output, patience)
+    run = None if new_run else _newest(jobs, chosen, claimed, patience)
+    return run, max(claimed, default=0) + 1
+
+
+def _newest(
+    jobs: Mapping[str, JobSpec],
+    chosen: Callable[[], JobSpec],
+    claimed: Sequence[int],
+    patience: Patience,
+) -> Run | None:
+    """The newest run of the job; of an incremental one only if it is unfinished."""
+    for ordinal in reversed(claimed):
+        run = _begun(jobs, chosen, ordinal, patience)
+        if run is not None:
+            return None if run.finished and run.spec.job.incremental else run
+    return None
 
 
 def _begun(

@@ -56,7 +56,7 @@ def freeze(
     with open_listing(job.looked_at) as listing:
         filled = fill(listing, job, run.names.ordinal, most, patience)
         columns = listing.columns()
-        _require_columns(job, columns)
+        require_columns(job, columns)
         cut = cut_for(filled.items, shard_images, job.preprocessing.image_size, device)
         pages = _write_pages(run, listing, cut, attempt, patience)
         if filled.owed:
@@ -84,7 +84,7 @@ def freeze(
     return Plan.from_json(stored, join(run.output, run.names.plan))
 
 
-def _require_columns(job: JobSpec, columns: Sequence[PassedColumn]) -> None:
+def require_columns(job: JobSpec, columns: Sequence[PassedColumn]) -> None:
     """Raises UsageError for names that rows cannot have, and a text's that INPUT does not have."""
     row_schema([task.schema for task in tasks_of(job)], columns)
     name = job.text.removeprefix(TEXT_COLUMN)

@@ -100,14 +100,14 @@ def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:
     ends = [*starts[1:], table.num_rows]
     for index, start, end in zip(shards.tolist(), starts.tolist(), ends, strict=True):
         if index not in skip:
-            yield Shard(index, tuple(_images(table.slice(start, end - start))))
+            yield Shard(index, tuple(images_of(table.slice(start, end - start))))
 
 
 def pick(data: bytes, count: int) -> list[ImageRef]:
     """Up to `count` images of the page, evenly spaced."""
     table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
     places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(int))
-    return list(_images(table.take(places)))
+    return list(images_of(table.take(places)))
 
 
 def _page_end(held: pa.Table, cut: Cut, first: int) -> int:
@@ -128,7 +128,8 @@ def _with_shards(items: pa.Table, cut: Cut, first: int) -> pa.Table:
     return pa.table(columns, schema=PAGE_SCHEMA)
 
 
-def _images(page: pa.Table) -> Iterator[ImageRef]:
+def images_of(page: pa.Table) -> Iterator[ImageRef]:
+    """The items of a table of ITEM_SCHEMA, or of PAGE_SCHEMA."""
     columns = page.to_pydict()
     rows = zip(*(columns[name] for name in ITEM_SCHEMA.names), strict=True)
     for item_id, uri, version, size, offset, row, said, code, message in rows:
