@@ -40,6 +40,8 @@ UNSAID: dict[str, str] = {
     SkipRule.SIDECAR: "of text that became columns",
     PlanRule.LISTED_AGAIN: "that were listed more than once",
     PlanRule.NOT_REPLAYED: "that had not failed so in the replayed run",
+    PlanRule.SETTLED: "that were settled before",
+    PlanRule.LEFT: "that are left for the next night",
 }
 """Where everything that was listed is to be counted they are said too."""
 

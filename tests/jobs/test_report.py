@@ -108,6 +108,24 @@ def test_a_replay_says_what_it_is_of(folder: str) -> None:
     assert ["files that had not failed so in the replayed run", "5"] in rows
 
 
+def test_a_night_without_work_says_so(folder: str) -> None:
+    """Nothing was owed; what was settled before is counted, and what is deleted since."""
+    for number in range(3):
+        put(folder, f"in/{number}.png", png())
+    run, plan = planned(folder, incremental=True)
+    label(run, plan)
+    finish(run, plan, {})
+    Path(folder, "in", "1.png").unlink()
+    run, plan = planned(folder, incremental=True)
+    finish(run, plan, {})
+    html = page(run)
+    assert (run.spec.run_id, state(html)) == ("00000002", "complete, nothing to do")
+    assert lead(html).startswith("Nothing was looked at")
+    rows = [[cell.text for cell in row.children] for row in html.at("counts").all("tr")]
+    assert rows[-2:] == [["files that were settled before", "2"], ["listed in all", "2"]]
+    assert "1 more is in INPUT no longer, and marked as deleted." in html.at("counts").text
+
+
 def test_pictures_that_are_no_longer_there_are_told(folder: str) -> None:
     """Gone, written over by another picture, by none: the labels are shown, and why not."""
     run, _ = inspected.finished(folder, failing=())

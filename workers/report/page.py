@@ -98,6 +98,7 @@ def _head(story: Story) -> dict[str, Any]:
         "lasted": duration(seconds),
         "a_minute": pace.images / _share(story) / seconds * 60 if seconds >= 1 else None,
         "listed": None if status.images is None else status.images + sum(status.skipped.values()),
+        "gone": sum(page.items for page in story.plan.gone) if story.plan else 0,
         "planned_on": story.plan.device if story.plan else "",
     }
 

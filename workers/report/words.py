@@ -36,7 +36,7 @@ WHY = {
 def state_in_words(status: RunStatus) -> str:
     """How the run ended, or how far it is."""
     if status.state == State.FINISHED:
-        return "complete" if status.images else "complete: nothing was owed"
+        return "complete" if status.images else "complete, nothing to do"
     if status.images is None or status.owed is None:
         return {State.PLANNING: "being planned", State.NOT_STARTED: "not started"}.get(
             status.state, "stopped before it was planned"
