@@ -13,10 +13,13 @@ from workers.texts import spelt
 
 
 def command_for(job: JobSpec) -> str:
-    """A line for a shell in the checkout's folder; FOLDER stands for what only its user knows.
+    """A line for a shell in the checkout's folder; FOLDER and CONFIG.toml stand for what only its
+    user knows.
 
     How the job is run (--replicas and their like) may be said anew each time.
     """
+    if job.incremental:
+        return "python jobs/nightly.py CONFIG.toml"
     shipped = shipped_model(job)
     model = [] if shipped else ["--model", "FOLDER"]
     if job.replay_of:

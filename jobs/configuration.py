@@ -57,7 +57,7 @@ class _Flags(Parser):
     """Reads a table's keys as the flags that they are."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(re.sub(r"argument --([a-z-]+)", lambda one: _key(one[1]), message))
+        raise UsageError(message.removeprefix("argument "))
 
 
 def read_configuration(place: str) -> list[Collection]:
@@ -88,8 +88,9 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
-def _key(flag: str) -> str:
-    return flag.replace("-", "_")
+def _in_keys(message: str) -> str:
+    """`message`, which calls flags by their names, as the file calls them."""
+    return re.sub(r"--([a-z][a-z-]+)", lambda flag: flag[1].replace("-", "_"), message)
 
 
 def _collection(place: str, number: int, table: Any) -> Collection:
@@ -105,7 +106,7 @@ def _collection(place: str, number: int, table: Any) -> Collection:
     except BucketsightError as error:
         if str(error).startswith(called):
             raise
-        raise type(error)(f"{called}: {error}") from error
+        raise type(error)(f"{called}: {_in_keys(str(error))}") from error
 
 
 def _read(called: str, table: Mapping[str, Any]) -> Collection:

@@ -24,6 +24,7 @@ from jobs.summary import counts_in_words, printable, skipped_in_words
 from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.inspection import RunStatus, State, find_run, find_runs, status_of, successor
+from workers.plan import PlanRule
 from workers.progress import duration
 from workers.threads import leave
 
@@ -81,6 +82,7 @@ def _head(status: RunStatus) -> str:
         if status.state == State.WORKING:
             heard = f" ({_replicas(heartbeat.replicas)}, {heartbeat.host}{heard})"
     what = f"what failed in run {job.replay_of} of {job.input}" if job.replay_of else job.input
+    what = f"what is owed of {what}" if job.incremental else what
     tasks = ", ".join(task.name for task in job.tasks)
     return printable(f"Run {status.run_id}: {status.state}{heard}") + (
         f"\n  {tasks} of {printable(what)} by {printable(job.model_id)}, "
@@ -97,11 +99,14 @@ def _progress(status: RunStatus) -> list[str]:
     if status.images is None or status.owed is None or status.shards is None:
         return ["  no plan yet"]
     owed = f", {status.owed:,} owed" if status.owed else ""
-    share = f"{100 * status.labelled // status.images} %"
+    share = f" ({100 * status.labelled // status.images} %)" if status.images else ""
     lines = [
-        f"  {status.labelled:,} of {status.images:,} images labelled ({share}), "
+        f"  {status.labelled:,} of {status.images:,} images labelled{share}, "
         f"{status.failed:,} failed{owed}"
     ]
+    if status.job.incremental:
+        settled, left = (status.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
+        lines += [f"  {settled:,} were settled before, {left:,} left for the next night"]
     if status.failed:
         lines += [f"  failed: {counts_in_words(status.failed_by_code)}"]
     lines += [f"  {status.parts:,} of {status.shards:,} parts committed"]
@@ -133,6 +138,7 @@ def _as_json(status: RunStatus, command: str | None, unfinished: list[str]) -> d
         "model_digest": job.model_digest,
         "quantization": job.quantization,
         "replay_of": job.replay_of or None,
+        "incremental": job.incremental,
         "images": status.images,
         "labelled": status.labelled,
         "failed": status.failed,

@@ -95,9 +95,11 @@ def _told(proof: Proof) -> list[str]:
         ]
     gone = plan.skipped.get(PlanRule.GONE_SINCE_RUN, 0)
     skipped = sum(plan.skipped.values()) - gone
+    settled = plan.skipped.get(PlanRule.SETTLED, 0)
     return [
         f"{run} is whole: {plan.items:,} images = {counts}.",
         f"  {plan.items + skipped:,} listed = {plan.items:,} images + {skipped:,} skipped"
+        + f", {settled:,} of them settled before" * proof.job.incremental
         + f"; {gone:,} that failed in run {proof.job.replay_of} are gone since" * bool(gone),
         f"  {len(plan.pages):,} pages of the plan and {proof.parts:,} parts have their digests, "
         "the rows are the plan's in its order, nothing lacks and nothing is too many",

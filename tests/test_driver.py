@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 import ray
 
 from schemas.outcome import (
+    BusyError,
     CheckpointError,
     ExitCode,
+    LimitReachedError,
     ReplicaError,
     StoppedError,
     StoreError,
@@ -29,10 +32,12 @@ from tests.replicas import (
     does_not_load,
     image_lives,
 )
+from workers import heartbeat
 from workers.cluster import Load
 from workers.cluster.connection import _join, _start
 from workers.cluster.resources import _shares
 from workers.driver import Finished, load_replica, run
+from workers.heartbeat import beating
 from workers.request import Options, Request, Wish
 
 
@@ -68,11 +73,19 @@ def label(
     """Runs the job on all images in shards of three; the end of it and what it said."""
 
     def call(
-        load: Load = FakeReplica, said: list[str] | None = None, **options: object
+        load: Load = FakeReplica,
+        said: list[str] | None = None,
+        incremental: bool = False,
+        **options: object,
     ) -> tuple[Finished, list[str]]:
         said = [] if said is None else said
         request = Request(
-            str(tmp_path / "images"), str(tmp_path / "out"), (Wish("caption"),), str(checkpoint)
+            str(tmp_path / "images"),
+            str(tmp_path / "out"),
+            (Wish("caption"),),
+            str(checkpoint),
+            incremental=incremental,
+            quantization="none",
         )
         settings = {"replicas": 2, "shard_images": 3, "batch_size": 2} | options
         return run(request, Options(**settings), said.append, load), said
@@ -278,3 +291,43 @@ def test_a_cluster_of_another_version_is_one_sentence(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ray, "init", refuse)
     with pytest.raises(UsageError, match=r"RAY_ADDRESS names \(Version mismatch: .* Ray: 1.0\);"):
         _join("auto", {})
+
+
+def test_a_night_stops_at_its_limits_and_the_next_goes_on(
+    label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past its time it begins nothing more; what it planned is for the next night, as far as that
+    one's limit goes; then nothing is owed, and nobody is asked to look.
+    """
+    monkeypatch.setattr(heartbeat, "SECONDS_OF_SILENCE", 0.0)  # nobody else is there
+
+    def night(load: Load = FakeReplica, **options: object) -> Finished:
+        return label(load, incremental=True, **options)[0]
+
+    with pytest.raises(LimitReachedError, match="its time is over; 24 are owed") as late:
+        night(until=time.monotonic())
+    assert late.value.images == 0
+    with pytest.raises(LimitReachedError, match="less than a shard") as least:
+        night(most_images=2)
+    assert least.value.images == 0
+    with pytest.raises(LimitReachedError, match="allows no more; 15 are owed") as some:
+        night(most_images=11)
+    assert some.value.images == 9
+    rest = night()
+    assert (rest.planned_before, rest.images, rest.result.labelled) == (True, 15, 24)
+    assert sorted(rows_of(tmp_path / "out")) == sorted(map(str, (tmp_path / "images").iterdir()))
+    idle = night(does_not_load)
+    assert (idle.planned_before, idle.images, idle.result.items) == (False, 0, 0)
+    assert idle.result.skipped == {"settled": 24}
+
+
+def test_a_night_leaves_the_run_of_another_night_to_it(
+    label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a driver works on the unfinished run, a second night says so and does nothing."""
+    with pytest.raises(LimitReachedError):
+        label(incremental=True, until=time.monotonic())
+    monkeypatch.setattr(heartbeat, "SECONDS_BETWEEN_BEATS", 0.1)
+    out = str(tmp_path / "out")
+    with beating(out, "00000001", print), pytest.raises(BusyError, match="run 00000001 is being"):
+        label(does_not_load, incremental=True)

@@ -1,14 +1,16 @@
 """The sign of life of a driver."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from schemas.outcome import BusyError
 from schemas.run import Heartbeat, RunNames
 from tests.runs import put
 from workers import heartbeat
-from workers.heartbeat import Vitals, beating
+from workers.heartbeat import Vitals, beating, require_silence
 from workers.store import fetch
 
 RUN = "00000001"
@@ -83,3 +85,40 @@ def test_a_store_that_stalls_holds_nothing_up(folder: str, monkeypatch: pytest.M
     for thread in threading.enumerate():
         if thread.name == "heartbeat":
             thread.join(60)
+
+
+def beat(images: int, at: float, ended: bool = False) -> bytes:
+    """A beat of some driver."""
+    return Heartbeat(RUN, at, "elsewhere", 7, 1, images, 1.0, ended).to_json()
+
+
+def listened(store: str, beats: Iterator[bytes | None]) -> float:
+    """How long one listens while `beats` are written, one a second."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if (data := next(beats, None)) is not None:
+            put(store, PLACE, data)
+
+    require_silence(store, RUN, clock=lambda: now, sleep=sleep)
+    return now
+
+
+@pytest.mark.parametrize("at", [0.0, 4e9], ids=["clock behind", "clock ahead"])
+def test_a_driver_that_beats_is_left_alone(folder: str, at: float) -> None:
+    """Whatever its clock says, a beat that comes while one listens is a driver at work."""
+    put(folder, PLACE, beat(1, at))
+    with pytest.raises(BusyError, match="process 7 of elsewhere"):
+        listened(folder, iter([None, None, beat(2, at)]))
+
+
+def test_silence_is_nobody(folder: str) -> None:
+    """A driver that was killed, one that never beat, and one that said that it ended are gone; the
+    first two are waited for as long as a beat may take.
+    """
+    assert listened(folder, iter([])) >= heartbeat.SECONDS_OF_SILENCE
+    put(folder, PLACE, beat(1, 4e9))
+    assert listened(folder, iter([])) >= heartbeat.SECONDS_OF_SILENCE
+    assert listened(folder, iter([None, beat(2, 4e9, ended=True)])) == 2

@@ -113,13 +113,13 @@ DAMAGES: list[tuple[Callable[[Run, Plan], None], type[BucketsightError], ExitCod
         lambda run, _: alter(run, run.names.plan, lambda value: {"format_version": 99}),
         UsageError,
         ExitCode.USAGE,
-        r"plan\.json is of format version 99 and this program knows 2 and 3: go on with the program that",
+        r"plan\.json is of format version 99 and this program knows 2 and 3: go on with",
     ),
     (
         lambda run, _: alter(run, run.names.plan, lambda value: {"format_version": 1}),
         UsageError,
         ExitCode.USAGE,
-        r"plan\.json is of format version 1 and this program knows 2 and 3: go on with the program that",
+        r"plan\.json is of format version 1 and this program knows 2 and 3: go on with",
     ),
     (
         lambda run, _: alter(run, run.names.plan, lambda value: {"pages": [{}]}),

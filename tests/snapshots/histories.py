@@ -175,7 +175,9 @@ def made_up(seed: int) -> list[Night]:
                 items,
                 input=draw.choice(["in", "in", "more"]),
                 prompt=draw.choice(["<ImageHere>", "<ImageHere>", "<ImageHere> or"]),
-                parts=draw.randrange(shards) if shards and nights and draw.random() < 0.25 else None,
+                parts=draw.randrange(shards)
+                if shards and nights and draw.random() < 0.25
+                else None,
                 gone=draw.sample(left, min(2, len(left))) if incremental else None,
                 columns=columns,
             )
