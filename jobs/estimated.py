@@ -57,6 +57,8 @@ def _owed(stock: Stock, run: Run | None, rehearsal: Rehearsal | None) -> Iterato
         )
     elif run:
         yield f"  Run {run.spec.run_id}, which is begun, goes on"
+    if run and run.spec.job.incremental:
+        yield "  What came to INPUT since it was planned is another run of the same night, on top"
     yield f"  {stock.images:,} images, {_size(stock, rehearsal)}{_kinds(stock, rehearsal)}"
     for line in skipped_in_words(stock.skipped):
         yield f"  {line}"

@@ -1,6 +1,7 @@
 """Label what is owed of every collection that a configuration names, and nothing else.
 
-Usage: python jobs/nightly.py CONFIG.toml [--max-images N] [--deadline 6h]
+Usage: python jobs/nightly.py CONFIG.toml [--max-images N] [--deadline 90m|6h]
+       python jobs/nightly.py CONFIG.toml --plan [--price-per-hour X]
 
 Owed is what is new, changed, was never reached, or failed for a reason that may have passed; with
 another prompt, model or precision it is everything. jobs/configuration.py says what CONFIG.toml
@@ -24,10 +25,10 @@ from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jobs.arguments import Parser, positive
+from jobs.arguments import Parser, add_plan_flags, positive, require_plan
 from jobs.configuration import Collection, read_configuration, seconds_of
 from jobs.display import display
-from jobs.labelling import say
+from jobs.labelling import plan_job, say
 from jobs.ray_environment import prepare_ray
 from jobs.summary import night_summary
 from schemas.outcome import BucketsightError, ExitCode, LimitReachedError, StoppedError
@@ -67,10 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the configuration, label each collection; returns the exit code."""
     given = _parse(arguments)
     try:
+        require_plan(given)
         collections = read_configuration(given.config)
     except BucketsightError as error:
         say(f"{PROGRAM}: {error}")
         return error.exit_code
+    if given.plan:
+        return _planned(collections, given)
     # until the driver takes the signals, both end the process in the same quiet way
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     prepare_ray()
@@ -98,7 +102,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="90m|6h",
         help="stop after so long; what is under way has its drain_seconds beyond",
     )
+    add_plan_flags(parser)
     return parser.parse_args(arguments)
+
+
+def _planned(collections: Sequence[Collection], given: argparse.Namespace) -> ExitCode:
+    """Say what each collection's turn would take, and do nothing of it."""
+    codes = {ExitCode.COMPLETE}
+    for one in collections:
+        most = _least(given.max_images, one.most_images)
+        options = replace(one.arguments.options, most_images=most)
+        asked = replace(one.arguments, options=options, price_per_hour=given.price_per_hour)
+        print(f"{one.name}:", flush=True)
+        code = plan_job(f"{PROGRAM}: {one.name}", asked)
+        codes.add(code)
+        if code == ExitCode.INTERRUPTED:
+            break
+    return min(codes, key=WORST_FIRST.index)
 
 
 def _until(seconds: float | None) -> float | None:

@@ -105,8 +105,8 @@ def _progress(status: RunStatus) -> list[str]:
         f"{status.failed:,} failed{owed}"
     ]
     if status.job.incremental:
-        settled, left = (status.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
-        lines += [f"  {settled:,} were settled before, {left:,} left for the next night"]
+        before, later = (status.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
+        lines += [f"  {before:,} were settled before, {later:,} left for the next night"]
     if status.failed:
         lines += [f"  failed: {counts_in_words(status.failed_by_code)}"]
     lines += [f"  {status.parts:,} of {status.shards:,} parts committed"]
