@@ -38,8 +38,8 @@ $(STAMP): requirements.lock requirements-cpu.lock requirements-cuda.lock
 demo: install  ## caption and tag examples/images at one look with the pocket model, into build/demo
 	$(BIN)/python jobs/label_bucket.py examples/images build/demo --tasks caption,tags
 
-test: install  ## run all tests
-	$(BIN)/python -m pytest
+test: install  ## run all tests, two at a time, those of one file one after the other
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 simulate: install  ## put the driver and the commit through 10,000 seeds of faults
 	$(BIN)/python -m tests.simulation
