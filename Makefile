@@ -37,6 +37,7 @@ $(STAMP): requirements.lock requirements-cpu.lock requirements-cuda.lock
 
 demo: install  ## caption and tag examples/images at one look with the pocket model, into build/demo
 	$(BIN)/python jobs/label_bucket.py examples/images build/demo --tasks caption,tags
+	$(BIN)/python jobs/report.py build/demo
 
 test: install  ## run all tests, two at a time, those of one file one after the other
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    print(f"Report of run {files.run_id}: {printable(target)}")
+    print(f"Report of run {files.run_id}, for a browser: {printable(target)}")
     return ExitCode.COMPLETE
 
 

@@ -113,7 +113,7 @@ def test_a_place_without_runs_is_bad_usage(store: str, capsys: pytest.CaptureFix
     assert "holds no run 9" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("job", ["status", "verify"])
+@pytest.mark.parametrize("job", ["status", "verify", "report"])
 def test_neither_torch_nor_ray_is_loaded(job: str, folder: str) -> None:
     """A look at a run is quick, and works where there is neither."""
     run, _ = finished(folder)

@@ -14,6 +14,7 @@ from tests.report.labelled import answers, finished
 from tests.report.markup import Element, parsed
 from tests.runs import png
 from workers.plan import Run
+from workers.report import parts
 from workers.report.pictures import LARGEST
 from workers.report.sampling import PICTURES
 from workers.report.tally import EXAMPLES, HIGHEST
@@ -170,16 +171,24 @@ def test_the_page_says_how_it_was_made(html: Element, run: Run) -> None:
     assert made.all("pre")[0].text.startswith("python jobs/label_bucket.py ")
 
 
-def test_a_page_of_a_large_run_stays_small(tmp_path: Path) -> None:
-    """Some sixty pictures, evenly, and a bounded number of others of a bounded size each."""
+def test_a_page_of_a_large_run_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some sixty pictures, evenly, each with its own labels, and a bounded number of others of a
+    bounded size; parts are read in pieces.
+    """
+    monkeypatch.setattr(parts, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(parts, "BATCH_ROWS", 3)
     (tmp_path / "in").mkdir()
     for number in range(150):
         (tmp_path / "in" / f"{number:03d}.png").write_bytes(png())
     run, _ = finished(str(tmp_path), 10)
     assert report.main([run.output, "--to", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    names = [one.text[:3] for one in parsed(page).at("pictures").all("p", class_="name")]
+    sample = parsed(page).at("pictures")
+    names = [one.text[:3] for one in sample.all("p", class_="name")]
     assert names == [f"{number * 150 // 60:03d}" for number in range(60)]
+    assert [one.text for one in sample.all("p", class_="main")] == [
+        f"picture {int(name)}" for name in names
+    ]
     most = PICTURES + HIGHEST + EXAMPLES * len(ErrorCode)
     assert len(re.sub(r"data:image[^\"]*", "", page)) + most * LARGEST * 4 / 3 < 3_000_000
 

@@ -94,7 +94,8 @@ def speed(pace: Pace, share: float) -> Chart | None:
     columns, up = _columns(minutes, told, [False] * len(bars))
     return Chart(
         title="Images a minute",
-        told=f"At most {max(minutes):,.0f} images a minute, in steps of {_step(seconds)}.",
+        told=f"At most {max(minutes):,.0f} images a minute, in steps of {_step(seconds)}; "
+        "all images of a batch have its time.",
         columns=columns,
         across=_times(bars, seconds),
         up=up,

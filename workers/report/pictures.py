@@ -28,7 +28,7 @@ from workers.store import Patience
 SIDE = 224
 """Pixels of the longer side at most."""
 SMALL = 96
-"""Pixels: a picture whose longer side has fewer is shown two, three … times as large."""
+"""Pixels: a picture whose longer side has fewer is made two, three … times as large."""
 LARGEST = 14_000
 """Bytes, so that a page of all its pictures stays small; what is more is made again, coarser."""
 QUALITIES = (80, 60, 40, 20)
@@ -50,7 +50,6 @@ class Picture:
     """`data:image/webp;base64,…`; "": there is none."""
     width: int = 0
     height: int = 0
-    """CSS pixels on the page."""
     why: str = ""
     """Why there is none, in a few words."""
 
@@ -86,8 +85,10 @@ class Album:
 
 
 def thumbnail(image: Image.Image) -> Picture:
-    """`image`, an RGB one, no larger than SIDE and LARGEST; a small one stays as large as it is."""
-    small, data = image.copy(), b""
+    """`image`, an RGB one that nobody needs afterwards, no larger than SIDE and LARGEST."""
+    times = SMALL // max(image.size)
+    small = image if times < 2 else image.resize((image.width * times, image.height * times))
+    data = b""
     for side in (SIDE, SIDE // 2):
         small.thumbnail((side, side), Image.Resampling.LANCZOS)
         for quality in QUALITIES:
@@ -98,9 +99,7 @@ def thumbnail(image: Image.Image) -> Picture:
                 break
         if len(data) <= LARGEST:
             break
-    times = max(SMALL // max(small.size), 1)
-    source = f"data:image/webp;base64,{b64encode(data).decode()}"
-    return Picture(source, small.width * times, small.height * times)
+    return Picture(f"data:image/webp;base64,{b64encode(data).decode()}", *small.size)
 
 
 def _never_ends(ref: ImageRef) -> Picture:
