@@ -49,11 +49,11 @@ class MadeUpStore(FakeStore):
     def pages(self, place: str, patience: Patience) -> Iterator[list[Entry]]:
         for first in range(0, self._keys, PAGE):
             turns = range(first, min(first + PAGE, self._keys))
-            yield [_entry(place, turn * self._stride % self._keys) for turn in turns]
+            yield [made_up(place, turn * self._stride % self._keys) for turn in turns]
         self.listed_at = time.time()
 
 
-def _entry(place: str, number: int) -> Entry:
+def made_up(place: str, number: int) -> Entry:
     name = f"{place}{number // 10_000:06d}/photo-{number:012d}.jpg"
     version = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return Entry(name, 20_000 + number % 3_000_000, f"etag:{version}")
@@ -69,9 +69,9 @@ def measure(keys: int, order: str) -> dict[str, float]:
         fake_store(store),
     ):
         tempfile.tempdir = scratch
-        run = open_run(_job(output))
+        run = open_run(job(output))
         began, cpu = time.time(), time.process_time()
-        with _largest(Path(scratch)) as folder:
+        with largest(Path(scratch)) as folder:
             plan = freeze(run, None, "cuda", 32)
         ended, cpu = time.time(), time.process_time() - cpu
         pages = [Path(output, page.name).stat() for page in plan.pages]
@@ -84,13 +84,13 @@ def measure(keys: int, order: str) -> dict[str, float]:
             "written": ended - sorted_at,
             "total": ended - began,
             "cpu": cpu,
-            "memory": _memory_peak(),
+            "memory": memory_peak(),
             "folder": max(folder) / MIB,
             "plan": sum(page.st_size for page in pages) / MIB,
         }
 
 
-def _job(output: str) -> JobSpec:
+def job(output: str) -> JobSpec:
     return JobSpec(
         input=INPUT,
         output=output,
@@ -110,7 +110,7 @@ def _seconds_of_making(store: MadeUpStore) -> float:
 
 
 @contextmanager
-def _largest(folder: Path) -> Iterator[list[int]]:
+def largest(folder: Path) -> Iterator[list[int]]:
     """The bytes that the folder takes, looked at ten times a second."""
     sizes = [0]
     done = threading.Event()
@@ -135,7 +135,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _memory_peak() -> float:
+def memory_peak() -> float:
     """Of this process, in MiB (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
