@@ -1,18 +1,20 @@
 """What is owed of a listing, and what is not."""
 
+import json
 import random
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from schemas import document
 from schemas.image import ImageRef, InputFormat
 from schemas.job import JobSpec
 from schemas.outcome import ErrorCode, RunFolderError, UsageError
 from schemas.rows import row_schema
 from schemas.run import Plan, RunNames
 from tests.runs import SCHEMAS, caption, job_spec, png, put, row
-from workers.plan import Run, finish, freeze, load_list, load_shards, open_run
+from workers.plan import Run, finish, freeze, load_list, load_shards, open_run, read_plan
 from workers.plan import owed as module
 from workers.plan.listing import open_listing
 from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA, Owed
@@ -236,3 +238,35 @@ def test_a_list_that_was_altered_is_told(folder: str) -> None:
     replace(f"{run.output}/{plan.left[0].name}", b"other")
     with pytest.raises(RunFolderError, match="altered"):
         night(folder)
+
+
+def test_what_an_earlier_program_wrote_counts(folder: str) -> None:
+    """A run whose spec.json and plan.json are of the formats before these is read as it is: its
+    rows settle what they are of, and nothing of it is written over.
+    """
+    for number in range(3):
+        put(folder, f"in/{number}.png", png())
+    run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
+    plan = freeze(run, 2, "cpu", 8)
+    older = _as_it_was(run, plan)
+    label(run, older)
+    before = {path: path.read_bytes() for path in Path(folder, "out").rglob("*.[jp]*")}
+    seen, _, _ = night(folder)
+    assert seen == []
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def _as_it_was(run: Run, plan: Plan) -> Plan:
+    """The documents of the run as a program of spec format 1 and plan format 2 wrote them."""
+    spec = json.loads(fetch(f"{run.output}/{run.names.spec}"))
+    (task,) = spec["job"].pop("tasks")
+    later = ("text", "incremental")
+    spec["job"] = {name: value for name, value in spec["job"].items() if name not in later}
+    spec["job"] |= {"task": task["name"]} | task["options"]
+    replace(f"{run.output}/{run.names.spec}", document.dumps(spec | {"format_version": 1}))
+    value = json.loads(plan.to_json())
+    del value["gone"], value["left"]
+    replace(f"{run.output}/{run.names.plan}", document.dumps(value | {"format_version": 2}))
+    older = read_plan(run)
+    assert older
+    return older
