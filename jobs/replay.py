@@ -34,6 +34,7 @@ from schemas.uri import canonical
 from workers.inspection import RunFiles, find_run, find_runs, fingerprint_of, read_run
 from workers.model.description import checkpoint_folder, describe
 from workers.plan.documents import Run, read_result
+from workers.plan.replay import pruned_away
 from workers.request import Request
 from workers.threads import leave
 
@@ -113,6 +114,8 @@ def _chosen(output: str, number: int | None, codes: Sequence[ErrorCode]) -> Run 
 
 def _if_it_failed(output: str, files: RunFiles, codes: Sequence[ErrorCode]) -> Run | None:
     run = read_run(output, files)
+    if files.pruned:
+        raise UsageError(pruned_away(run.spec.run_id))
     if not files.finished:
         raise UsageError(
             f"run {files.run_id} is unfinished, and what it owes may still fail: finish it first, "

@@ -109,7 +109,10 @@ def _progress(status: RunStatus) -> list[str]:
         lines += [f"  {before:,} were settled before, {later:,} left for the next night"]
     if status.failed:
         lines += [f"  failed: {counts_in_words(status.failed_by_code)}"]
-    lines += [f"  {status.parts:,} of {status.shards:,} parts committed"]
+    if status.snapshot is None:
+        lines += [f"  {status.parts:,} of {status.shards:,} parts committed"]
+    else:
+        lines += [f"  its parts are pruned, its rows are in snapshot {status.snapshot:08d}"]
     if status.state == State.WORKING and status.heartbeat:
         left = "" if status.seconds_left is None else f", {duration(status.seconds_left)} left"
         lines += [f"  {status.heartbeat.images_per_second:.1f} images/s{left}"]
@@ -147,6 +150,7 @@ def _as_json(status: RunStatus, command: str | None, unfinished: list[str]) -> d
         "skipped": dict(status.skipped),
         "shards": status.shards,
         "parts": status.parts,
+        "snapshot": status.snapshot,
         "strange": list(status.strange),
         "heartbeat": heartbeat and asdict(heartbeat) | {"seconds_ago": status.heartbeat_seconds},
         "seconds_left": status.seconds_left,

@@ -14,6 +14,7 @@ from schemas.outcome import RunFolderError, Status, StoreError, UsageError
 from schemas.run import Plan, Result
 from schemas.uri import join
 from workers.plan import PlanRule, Run
+from workers.plan.snapshot_document import read_pruned
 from workers.progress import duration
 from workers.report.sampling import spread
 from workers.source.selection import SkipRule
@@ -58,6 +59,10 @@ def summary(run: Run, result: Result, before: bool) -> str:
     if before:
         lines += [_before(run, result)]
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
+    if before and (pruned := read_pruned(run.output, run.names.ordinal, PATIENCE)):
+        read = f"python jobs/compact.py {shlex.quote(run.output)} --view"
+        lines += [f"They are in snapshot {pruned.snapshot:08d}; how to read it: {printable(read)}"]
+        return "\n".join(lines)
     if result.failed and result.labelled:
         lines += [f"Look at those again: python jobs/replay.py {shlex.quote(run.output)}"]
     lines += skipped_in_words(result.skipped)

@@ -2,9 +2,9 @@
 
 Usage: python jobs/verify.py OUTPUT [--run N] [--json]
 
-Without --run all finished runs are looked at, and the newest unfinished one. Exit codes: 0 all of
-it is proven, 1 something is broken or owed (each shard is named), 2 bad usage or no run, 75 the
-store does not answer.
+Without --run all finished runs are looked at, the newest unfinished one, and the newest snapshot of
+each meaning. Exit codes: 0 all of it is proven, 1 something is broken or owed (shards are named),
+2 bad usage or no run, 75 the store does not answer.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.inspection import Broken, Proof, RunFiles, find_run, find_runs, prove, successor
 from workers.plan import PlanRule
+from workers.snapshots import SnapshotProof, newest_snapshots, prove_snapshot
 from workers.threads import leave
 
 PROGRAM = "verify"
@@ -36,20 +37,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, prove, tell; returns the exit code."""
     given = _parse(arguments)
     output = canonical(given.output)
-    proofs = []
+    proofs: list[Proof] = []
+    snapshots: list[SnapshotProof] = []
     try:
         for files in _asked_for(output, given.run):
             proofs.append(prove(output, files))
             if not given.json:
                 print("\n".join(_told(proofs[-1])), flush=True)
+        for snapshot in newest_snapshots(output) if given.run is None else ():
+            snapshots.append(prove_snapshot(output, snapshot))
+            if not given.json:
+                print("\n".join(_told_of_snapshot(snapshots[-1])), flush=True)
     except BucketsightError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     if given.json:
-        print(json.dumps([_as_json(proof) for proof in proofs], indent=1))
-    return ExitCode.COMPLETE if all(proof.whole for proof in proofs) else ExitCode.FAILED
+        told = [*map(_as_json, proofs), *map(_snapshot_as_json, snapshots)]
+        print(json.dumps(told, indent=1))
+    whole = [*(proof.whole for proof in proofs), *(proof.whole for proof in snapshots)]
+    return ExitCode.COMPLETE if all(whole) else ExitCode.FAILED
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -86,6 +94,9 @@ def _told(proof: Proof) -> list[str]:
         return [f"{run} is broken in {places}:", *_broken(proof.broken), *_owed(proof)]
     if plan is None:
         return [f"{run} is unfinished: it has no plan yet."]
+    if proof.pruned:
+        place = f"snapshot {proof.pruned.snapshot:08d} of meaning {proof.pruned.meaning_id}"
+        return [f"{run} is pruned: its rows, {counts}, were taken into {place}."]
     if not proof.finished:
         owed = sum(map(plan.images_of, proof.owed))
         return [
@@ -103,6 +114,20 @@ def _told(proof: Proof) -> list[str]:
         + f"; {gone:,} that failed in run {proof.job.replay_of} are gone since" * bool(gone),
         f"  {len(plan.pages):,} pages of the plan and {proof.parts:,} parts have their digests, "
         "the rows are the plan's in its order, nothing lacks and nothing is too many",
+    ]
+
+
+def _told_of_snapshot(proof: SnapshotProof) -> list[str]:
+    one = proof.snapshot
+    name = f"Snapshot {one.ordinal:08d} of meaning {one.meaning_id}"
+    if proof.broken:
+        places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
+        return [f"{name} is broken in {places}:", *_broken(proof.broken)]
+    return [
+        f"{name} is whole: {one.rows:,} images = {proof.labelled:,} labelled + "
+        f"{proof.failed:,} failed, {proof.deleted:,} of them deleted from INPUT.",
+        f"  {len(one.parts):,} parts have their digests, no image comes twice, and "
+        f"{len(one.runs):,} runs are those that it absorbed",
     ]
 
 
@@ -146,11 +171,31 @@ def _as_json(proof: Proof) -> dict[str, Any]:
         "failed": proof.failed,
         "failed_by_code": dict(proof.failed_by_code),
         "owed_shards": _ranges(proof.owed),
-        "broken": [
-            {"shard": one.shard, "file": one.name, "problem": one.problem}
-            for one in sorted(proof.broken, key=_place)
-        ],
+        "pruned": proof.pruned is not None,
+        "broken": _broken_as_json(proof.broken),
     }
+
+
+def _snapshot_as_json(proof: SnapshotProof) -> dict[str, Any]:
+    one = proof.snapshot
+    return {
+        "snapshot": f"{one.ordinal:08d}",
+        "meaning": one.meaning_id,
+        "whole": proof.whole,
+        "runs": [run.run_id for run in one.runs],
+        "images": one.rows,
+        "labelled": proof.labelled,
+        "failed": proof.failed,
+        "deleted": proof.deleted,
+        "broken": _broken_as_json(proof.broken),
+    }
+
+
+def _broken_as_json(broken: Sequence[Broken]) -> list[dict[str, Any]]:
+    return [
+        {"shard": one.shard, "file": one.name, "problem": one.problem}
+        for one in sorted(broken, key=_place)
+    ]
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def test_json_tells_the_same(folder: str, capsys: pytest.CaptureFixture[str]) ->
             "failed": 2,
             "failed_by_code": {"truncated": 2},
             "owed_shards": [],
+            "pruned": False,
             "broken": [{"shard": 3, "file": run.names.part(3), "problem": "is missing"}],
         }
     ]

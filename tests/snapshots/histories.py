@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,12 +14,14 @@ from schemas.job import JobSpec
 from schemas.outcome import ErrorCode
 from schemas.rows import PassedColumn, row_schema
 from schemas.run import ListPage, Plan, RunNames, RunSpec
+from schemas.snapshot import Snapshot
 from tests.runs import SCHEMAS, job_spec, row
 from workers.plan import Run, finish, load_shards
 from workers.plan.cut import Cut
 from workers.plan.pages import cut_pages, encode_page, items_table
 from workers.sink import commit, commit_part
 from workers.snapshots.make import write_table
+from workers.snapshots.parts import files_of, read_files
 
 Rows = dict[str, dict[str, Any]]
 """By item_id."""
@@ -105,14 +108,22 @@ def meaning_of(prompt: str = "<ImageHere>") -> str:
     return job_spec(prompt=prompt).meaning_id()
 
 
-def right_rows(place: str, nights: Sequence[Night], finished_only: bool, prompt: str) -> Rows:
+def written(run: Run) -> list[dict[str, Any]]:
+    """The rows of all parts of a run."""
+    folder = Path(run.output, run.names.labels)
+    return [row for part in folder.glob("*") for row in pq.ParquetFile(part).read().to_pylist()]
+
+
+def right_rows(
+    place: str, past: Sequence[tuple[Night, list[dict[str, Any]]]], finished_only: bool, prompt: str
+) -> Rows:
     """The rule, row by row over all parts: of the version that the newest run tells of, good before
     failed, the newest; deleted if the newest incremental run of its INPUT says so and nothing newer
     tells of it.
     """
     said: dict[str, list[dict[str, Any]]] = {}
     lists: dict[str, tuple[int, set[str]]] = {}
-    for ordinal, night in enumerate(nights, 1):
+    for ordinal, (night, rows) in enumerate(past, 1):
         if night.prompt != prompt:
             continue
         root = f"{place}/{night.input}"
@@ -120,10 +131,8 @@ def right_rows(place: str, nights: Sequence[Night], finished_only: bool, prompt:
             lists[root] = ordinal, {f"{root}/{name}" for name in night.gone}
         if finished_only and night.parts is not None:
             continue
-        folder = f"{place}/out/{RunNames(ordinal).labels}"
-        for part in range(-(-len(night.items) // 2))[: night.parts]:
-            for one in pq.ParquetFile(f"{folder}/part-{part:05d}.parquet").read().to_pylist():
-                said.setdefault(one["item_id"], []).append(one | {"root": root})
+        for one in rows:
+            said.setdefault(one["item_id"], []).append(one | {"root": root})
     return {item: _right(rows, lists) for item, rows in said.items()}
 
 
@@ -137,6 +146,34 @@ def _right(rows: list[dict[str, Any]], lists: Mapping[str, tuple[int, set[str]]]
     deleted = right["item_id"] in gone and ordinal > int(newest["run_id"])
     own = {name: value for name, value in right.items() if name != "root"}
     return own | {"newest_run": newest["run_id"], "deleted": deleted}
+
+
+def rows_of(output: str, snapshot: Snapshot | None) -> Rows:
+    """The rows of a snapshot, each once, in the order of their ids."""
+    assert snapshot
+    tables = [file.read() for _, file in read_files(output, files_of(snapshot), None)]
+    rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist() if tables else []
+    ids = [row["item_id"] for row in rows]
+    assert ids == sorted(set(ids))
+    return dict(zip(ids, rows, strict=True))
+
+
+def widened(rows: Rows, like: Rows) -> Rows:
+    """`rows` with the columns of `like`, and `said` of its type, as DuckDB spells it."""
+    names = {name for row in like.values() for name in row}
+    kinds = {type(row.get("said")) for row in like.values()} - {type(None)}
+    (kind,) = kinds or {str}
+    return {
+        item: {name: row.get(name) for name in names}
+        | ({"said": as_kind(row.get("said"), kind)} if "said" in names else {})
+        for item, row in rows.items()
+    }
+
+
+def as_kind(value: Any, kind: type) -> Any:
+    if value is None or isinstance(value, kind):
+        return value
+    return str(value).lower() if kind is str else kind(value)
 
 
 KINDS = {"bool": [True, False], "int64": [1, -7], "double": [0.5, 2.0], "string": ["a", "é"]}
@@ -165,19 +202,18 @@ def made_up(seed: int) -> list[Night]:
             name: Told(
                 f"v{version[name]}",
                 draw.choice(CODES),
-                {"said": draw.choice([None, *KINDS[kind]]) for kind in kinds},
+                {column.name: draw.choice([None, *KINDS[column.type]]) for column in columns},
             )
             for name in names
         }
         shards = -(-len(items) // 2)
+        half = shards and nights and draw.random() < 0.25
         nights.append(
             Night(
                 items,
                 input=draw.choice(["in", "in", "more"]),
                 prompt=draw.choice(["<ImageHere>", "<ImageHere>", "<ImageHere> or"]),
-                parts=draw.randrange(shards)
-                if shards and nights and draw.random() < 0.25
-                else None,
+                parts=draw.randrange(shards) if half else None,
                 gone=draw.sample(left, min(2, len(left))) if incremental else None,
                 columns=columns,
             )

@@ -9,11 +9,13 @@ from schemas.job import JobSpec
 from schemas.outcome import DamagedPlanError, UsageError
 from schemas.rows import SCHEMA_VERSION
 from schemas.run import Plan, PlanPage, Result, shard_of
+from schemas.snapshot import Pruned
 from schemas.uri import join
 from workers.inspection.documents import plan_problems, read_page, result_problems
 from workers.inspection.part import Expected, Found, examine
 from workers.inspection.runs import RunFiles, read_run
 from workers.plan.documents import Run, find_document
+from workers.plan.snapshot_document import newest_snapshot, read_pruned
 from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, fetch, list_pages
 from workers.tasks import Task, tasks_of
 from workers.threads import in_order
@@ -49,6 +51,8 @@ class Proof:
     owed: list[int] = field(default_factory=list)
     """Shards without a part, in order; of an unfinished run only."""
     broken: list[Broken] = field(default_factory=list)
+    pruned: Pruned | None = None
+    """Its rows are in a snapshot, as many as its result counts; of its parts nothing is proven."""
 
     @property
     def failed(self) -> int:
@@ -78,6 +82,9 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
     plan = proof.plan = _plan(run, proof, patience)
     if plan is None or not _agree(run, plan, result, proof):
         return proof
+    if files.pruned:
+        _look_at_snapshot(run, result, proof, patience)
+        return proof
     expected = _expected(run, plan, result, proof, patience)
     for part, found in in_order(lambda one: _found(output, one, patience), expected, READERS):
         if found.problems:
@@ -89,6 +96,20 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
     if result and not proof.broken and dict(proof.failed_by_code) != result.failed_by_code:
         proof.broken.append(Broken(run.names.result, "counts other error codes than the rows have"))
     return proof
+
+
+def _look_at_snapshot(run: Run, result: Result | None, proof: Proof, patience: Patience) -> None:
+    """Whether the newest snapshot stands for the pruned run."""
+    proof.pruned = read_pruned(run.output, run.names.ordinal, patience)
+    if proof.pruned is None or result is None:
+        proof.broken.append(Broken(run.names.pruned, "stands in a run without a result"))
+        return
+    snapshot = newest_snapshot(run.output, proof.pruned.meaning_id, patience)
+    if snapshot is None or run.spec.run_id not in snapshot.absorbed_runs:
+        proof.broken.append(Broken(run.names.pruned, "leads to a snapshot, and none has the rows"))
+        return
+    proof.labelled = result.labelled
+    proof.failed_by_code += Counter(result.failed_by_code)
 
 
 def _plan(run: Run, proof: Proof, patience: Patience) -> Plan | None:

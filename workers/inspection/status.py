@@ -11,6 +11,7 @@ from schemas.uri import join
 from workers.inspection.footers import count_rows
 from workers.inspection.runs import RunFiles, read_run
 from workers.plan.documents import Run, find_document, read_plan, read_result
+from workers.plan.snapshot_document import read_pruned
 from workers.sink import committed
 from workers.store import PATIENCE, Patience
 
@@ -26,6 +27,8 @@ class State(StrEnum):
     WORKING = "working"
     STOPPED = "stopped"
     FINISHED = "finished"
+    PRUNED = "pruned"
+    """Finished, and its rows are in a snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class RunStatus:
     """Its age."""
     seconds_left: float | None = None
     """None where nobody works, or it cannot be told."""
+    snapshot: int | None = None
+    """Of a pruned run, the ordinal of the snapshot that was the newest then."""
 
 
 def status_of(
@@ -70,7 +75,9 @@ def status_of(
     run = read_run(output, files, patience)
     if files.finished:
         found = committed(output, files.run_id, patience)
-        return _finished(run, read_result(run, patience), found)
+        status = _finished(run, read_result(run, patience), found)
+        pruned = read_pruned(output, files.ordinal, patience) if files.pruned else None
+        return replace(status, state=State.PRUNED, snapshot=pruned.snapshot) if pruned else status
     heartbeat = _heartbeat(run, files, patience)
     age = None if heartbeat is None else max(clock() - heartbeat.at, 0.0)
     alive = heartbeat is not None and not heartbeat.ended and (age or 0.0) <= STALE_SECONDS

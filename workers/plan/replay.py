@@ -14,6 +14,7 @@ from schemas.outcome import ErrorCode, Status, UsageError
 from schemas.run import RunNames, shard_of
 from schemas.uri import join
 from workers.plan.documents import Run, read_plan, read_result, read_spec
+from workers.plan.snapshot_document import read_pruned
 from workers.sink import committed, fetch_part
 from workers.store import PATIENCE, Patience, ask, entry_at
 from workers.threads import in_order
@@ -35,6 +36,8 @@ def replayed_run(job: JobSpec, patience: Patience = PATIENCE) -> Run:
             f"run {run_id} looked at {spec.job.input} as {spec.job.input_format}, not at "
             f"{job.input} as {job.input_format}: a replay looks at the same INPUT again"
         )
+    if read_pruned(output, int(run_id), patience) is not None:
+        raise UsageError(pruned_away(run_id))
     result = join(output, RunNames(int(run_id)).result)
     finished = ask(result, partial(entry_at, result), patience) is not None
     # it may have been moved since it was claimed
@@ -48,6 +51,14 @@ def nothing_failed(job: JobSpec) -> str:
     """The sentence for a run without failures of the reasons asked for."""
     codes = f" with {' or '.join(sorted(job.replay_codes))}" if job.replay_codes else ""
     return f"no image failed{codes} in run {job.replay_of}: there is nothing to replay"
+
+
+def pruned_away(run_id: str) -> str:
+    """The sentence for a run whose parts are no more."""
+    return (
+        f"run {run_id} is pruned: which images failed in it, only a snapshot still tells "
+        "(jobs/compact.py --view), and it cannot be replayed"
+    )
 
 
 def failed_ids(

@@ -23,8 +23,6 @@ from workers.snapshots.parts import RowFile, RunParts, batches, files_of, read_f
 from workers.store import PATIENCE, Patience
 from workers.tasks import tasks_of
 
-_Several = Sequence[tuple[Sequence[RowFile], RunParts | None]]
-
 
 @contextmanager
 def gathered(
@@ -35,14 +33,9 @@ def gathered(
     Raises as `read_files`, UsageError where columns do not fit together, StoreError also where the
     temporary folder is full.
     """
-    several: list[tuple[Sequence[RowFile], RunParts | None]] = []
-    if history.snapshot:
-        several.append((files_of(history.snapshot), None))
-    several += [(parts.files, parts) for parts in runs]
-    output = history.output
-    with open_choice(_schema(history, several, patience)) as choice:
-        origins = _origins(history)
-        for files, parts in several:
+    output, origins = history.output, _origins(history)
+    with open_choice(united(schemas_of(history, runs, patience))) as choice:
+        for files, parts in _several(history, runs):
             for file, opened in read_files(output, files, parts, patience):
                 for batch in batches(opened):
                     _add(choice, join(output, file.name), pa.table(batch), origins)
@@ -53,16 +46,28 @@ def gathered(
         yield choice
 
 
-def _schema(history: History, several: _Several, patience: Patience) -> pa.Schema:
-    """The columns of all, of which the first file of each tells."""
+def _several(
+    history: History, runs: Sequence[RunParts]
+) -> list[tuple[Sequence[RowFile], RunParts | None]]:
+    """The files of the snapshot, and those of each run."""
+    snapshot = [(files_of(history.snapshot), None)] if history.snapshot else []
+    return [*snapshot, *((parts.files, parts) for parts in runs)]
+
+
+def schemas_of(
+    history: History, runs: Sequence[RunParts], patience: Patience = PATIENCE
+) -> list[tuple[str, pa.Schema]]:
+    """The columns of the snapshot and of each run, of which its first file tells, and that file's
+    name; where there is no file at all, of the rows as they will be. Raises as `read_files`.
+    """
     schemas: list[tuple[str, pa.Schema]] = []
-    for files, parts in several:
+    for files, parts in _several(history, runs):
         for file, opened in read_files(history.output, files[:1], parts, patience):
             schemas.append((file.name, opened.schema_arrow))
     if not schemas:
         tasks = tasks_of(history.runs[-1].run.spec.job)
         schemas = [("", row_schema([task.schema for task in tasks]))]
-    return united(schemas)
+    return schemas
 
 
 def _origins(history: History) -> dict[int, int]:

@@ -47,6 +47,8 @@ class History:
     meaning_id: str
     runs: tuple[PastRun, ...]
     snapshot: Snapshot | None
+    pruned: frozenset[str]
+    """The run_id of every pruned run of OUTPUT, of whatever meaning."""
 
     @property
     def fresh(self) -> list[PastRun]:
@@ -76,7 +78,9 @@ def read_history(
     runs = [PastRun(*pair) for pair in zip(found, in_order(read, found), strict=True)]
     meaning_id = _meaning(output, runs, asked)
     ours = tuple(one for one in runs if one.meaning_id == meaning_id)
-    history = History(output, meaning_id, ours, newest_snapshot(output, meaning_id, patience))
+    pruned = frozenset(files.run_id for files in found if files.pruned)
+    snapshot = newest_snapshot(output, meaning_id, patience)
+    history = History(output, meaning_id, ours, snapshot, pruned)
     for one in history.fresh:
         _require_readable(output, one)
     return history, sorted({one.meaning_id for one in runs} - {meaning_id})
