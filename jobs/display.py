@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, TextIO
 
 from rich.console import Console, Group
@@ -38,15 +39,19 @@ class Display(Protocol):
 
 
 @contextmanager
-def display(stream: TextIO) -> Iterator[Display]:
-    """Shows runs on `stream`, one after the other; however it ends, the terminal is as it was."""
+def display(stream: TextIO, collection: str = "") -> Iterator[Display]:
+    """Shows runs on `stream`, one after the other; however it ends, the terminal is as it was.
+
+    A night's `collection` stands before each message, and in the JSON.
+    """
+    before = f"{collection}: " if collection else ""
     if not stream.isatty():
-        yield Lines(stream, as_json)
+        yield Lines(stream, partial(as_json, collection=collection), before)
         return
     if os.environ.get("TERM", "").lower() in DUMB:
-        yield Lines(stream, in_words)
+        yield Lines(stream, in_words, before)
         return
-    drawing = Drawing(stream)
+    drawing = Drawing(stream, before)
     try:
         yield drawing
     finally:
@@ -61,33 +66,39 @@ class Lines:
         self,
         stream: TextIO,
         line: Callable[[Standing], str],
+        before: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
+        self._before = before
         self._line = line
         self._clock = clock
         self._last = clock()
 
     def say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        self._print(self._before + line)
 
     def show(self, standing: Standing) -> None:
         now = self._clock()
         if standing.ended or now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            self.say(self._line(standing))
+            self._print(self._line(standing))
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
 
 
 class Drawing:
     """A bar and what is told of it, drawn over itself; messages scroll away above."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, before: str) -> None:
+        self._before = before
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         # stdout is not this console's, and may lead into a file
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
 
     def say(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
+        self._console.print(Text(self._before + line), soft_wrap=True)
 
     def show(self, standing: Standing) -> None:
         self._live.start()
@@ -98,12 +109,13 @@ class Drawing:
         self._live.stop()
 
 
-def as_json(standing: Standing) -> str:
+def as_json(standing: Standing, collection: str = "") -> str:
     """One line for programs. `images` = `before` + `labelled` + `failed` + those under way."""
     left = standing.seconds_left
     return json.dumps(
         {
             "event": "progress",
+            **({"collection": collection} if collection else {}),
             "run": standing.run_id,
             "images": standing.images,
             "of": standing.of,

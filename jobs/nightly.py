@@ -164,7 +164,7 @@ def _runs(called: str, collection: Collection, limits: Limits) -> ExitCode:
             say(f"{called}: {why}; the next night goes on")
             break
         options = replace(given.options, most_images=limits.images, until=limits.until)
-        with display(sys.stderr) as seen:
+        with display(sys.stderr, collection.name) as seen:
             finished = run(given.request, options, seen.say, show=seen.show)
         plan = read_plan(finished.run)
         assert plan, "a finished run has a plan"

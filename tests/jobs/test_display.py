@@ -122,7 +122,7 @@ def test_colours_and_drawings_are_left_away_where_they_are_not_wanted(
 def test_a_log_gets_a_json_line_now_and_then_and_one_at_the_end() -> None:
     """Messages stay as they are; the last line comes however short the run was."""
     log, now = io.StringIO(), 0.0
-    lines = Lines(log, as_json, lambda: now)
+    lines = Lines(log, as_json, clock=lambda: now)
     for number in range(1, 101):
         now += SECONDS_BETWEEN_LINES / 10
         lines.show(standing(10 * number))
@@ -166,3 +166,14 @@ def test_a_run_of_nothing_is_drawn_as_whole(monkeypatch: pytest.MonkeyPatch) -> 
     with terminal(60) as ours, display(ours.stream) as shown:
         shown.show(standing(0, of=0, shards_of=0, images_per_second=0.0, ended=True))
     assert ours.lines()[0].endswith("━ 0 of 0 images")
+
+
+def test_a_collection_of_a_night_is_told_by_its_name() -> None:
+    """Whoever reads the log of a night knows which collection a line is of."""
+    log = io.StringIO()
+    with display(log, "shop") as shown:
+        shown.say("run 00000003: 4,000 images in 40 shards")
+        shown.show(standing(1000, ended=True))
+    message, told = log.getvalue().splitlines()
+    assert message == "shop: run 00000003: 4,000 images in 40 shards"
+    assert json.loads(told)["collection"] == "shop"
