@@ -1,12 +1,14 @@
 """Thumbnails: small whatever they show, and never in the way of the page."""
 
 import base64
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from schemas.outcome import ErrorCode, Failure
 from tests.runs import job_spec, refs
 from workers.report import pictures
 from workers.report.pictures import LARGEST, SIDE, Album, thumbnail
@@ -24,6 +26,14 @@ def test_a_thumbnail_is_small(size: tuple[int, int], shown: tuple[int, int]) -> 
     data = base64.b64decode(made.source.removeprefix("data:image/webp;base64,"))
     assert len(data) <= LARGEST
     assert max(Image.open(BytesIO(data)).size) <= SIDE
+
+
+def test_what_could_not_even_be_listed_has_no_picture() -> None:
+    """It is not asked for: its failure was planned."""
+    (ref,) = refs(1)
+    broken = replace(ref, failure=Failure(ErrorCode.BROKEN_CONTAINER, "it is damaged"))
+    (made,) = Album(job_spec()).pictures([broken])
+    assert (made.source, made.why) == ("", "its file could not be read when the run was planned")
 
 
 def test_pictures_that_take_too_long_are_left_out() -> None:

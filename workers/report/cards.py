@@ -118,8 +118,12 @@ def answer_of(task: Task, row: Mapping[str, Any]) -> Answer:
 
 
 def shortened(text: str) -> str:
-    """`text`, its end left out where it is long, without signs that steer what is shown."""
-    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    """`text`, its end left out where it is long, `visible`."""
+    return visible(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+
+
+def visible(text: str) -> str:
+    """`text` without signs that steer what is shown."""
     return "".join("\N{REPLACEMENT CHARACTER}" if _steers(sign) else sign for sign in text)
 
 

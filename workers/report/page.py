@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.uri import is_local
 from workers.progress import duration
-from workers.report.cards import shortened
+from workers.report.cards import shortened, visible
 from workers.report.charts import Chart, histogram, speed
 from workers.report.story import Story
 from workers.report.words import WHY, period, state_in_words
@@ -61,7 +61,7 @@ def render(story: Story, around: Around) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": "{:,}".format, "plain": shortened}
+    environment.filters |= {"count": "{:,}".format, "plain": shortened, "visible": visible}
     style = (HERE / "page.css").read_text(encoding="utf-8")
     # The browser applies no style but this one, known by its digest, and loads nothing.
     digest = b64encode(hashlib.sha256(style.encode()).digest()).decode()
