@@ -1,13 +1,18 @@
 """The view equals the rule over all parts, and the snapshot where nothing came since."""
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import fsspec
 import pytest
 
-from schemas.outcome import UsageError
+from schemas.outcome import ErrorCode, UsageError
+from schemas.rows import PassedColumn
 from tests.snapshots.histories import (
+    Night,
     Rows,
+    Told,
     made_up,
     right_rows,
     rows_of,
@@ -58,3 +63,54 @@ def test_the_view_is_the_rule_over_all_parts(folder: str, seed: int) -> None:
     made = compact(read_history(output, meaning)[0])
     if all(night.parts is None for night in nights if night.prompt == prompt):
         assert seen(view_of(read_history(output, meaning)[0])) == rows_of(output, made.snapshot)
+
+
+FIRST = Night({name: Told("v1") for name in ("a.png", "b's.png", "c.png")})
+SECOND = Night({"a.png": Told("v2"), "d.png": Told("v1", ErrorCode.TRUNCATED)}, gone=["c.png"])
+
+
+def test_in_a_bucket_the_view_is_the_snapshot_and_what_came_since(bucket: str) -> None:
+    """DuckDB reads it through fsspec. It equals the snapshot; a run that begins after the view was
+    made is in it as far as it is; one that is pruned since is an error, not a hole.
+    """
+    output, filesystem = f"{bucket}/out", fsspec.filesystem("s3", use_listings_cache=False)
+    write_run(bucket, 1, FIRST)
+    early = view_of(read_history(output)[0])
+    write_run(bucket, 2, SECOND)
+    made = compact(read_history(output)[0])
+    sql = view_of(read_history(output)[0])
+    rows = rows_of(output, made.snapshot)
+    assert seen(sql, filesystem) == rows
+    assert {item[-5] for item, row in rows.items() if row["deleted"]} == {"c"}
+    write_run(bucket, 3, Night({name: Told("v3") for name in ("a.png", "c.png", "e.png")}, parts=1))
+    found = seen(sql, filesystem)
+    assert {item[-5]: row["input_digest"] for item, row in found.items()} == {
+        **dict.fromkeys("ac", "v3"),
+        **dict.fromkeys("sd", "v1"),
+    }
+    assert not any(row["deleted"] for row in found.values())
+    assert {item[-5] for item in seen(early, filesystem)} == set("sacd")
+    prune(read_history(output)[0])
+    with pytest.raises(duckdb.Error, match="print the view anew"):
+        seen(early, filesystem)
+    assert seen(sql, filesystem) == found
+
+
+def test_names_are_taken_as_they_are(tmp_path: Path) -> None:
+    """An OUTPUT whose name is a pattern, and columns of INPUT that are called as a snapshot's own,
+    or as SQL's words.
+    """
+    place = str(tmp_path / "it's [1] *")
+    columns = tuple(PassedColumn(name, "string") for name in ("deleted", "select", 'a"b', "newest"))
+    passed = {column.name: column.name.upper() for column in columns}
+    write_run(place, 1, Night({"a.png": Told("v1", passed=passed)}, columns=columns))
+    output = f"{place}/out"
+    before = seen(view_of(read_history(output)[0]))
+    made = compact(read_history(output)[0])
+    rows = rows_of(output, made.snapshot)
+    (row,) = rows.values()
+    assert (row["deleted"], row["input_deleted"], row["select"]) == (False, "DELETED", "SELECT")
+    assert before == rows == seen(view_of(read_history(output)[0]))
+    write_run(place, 2, Night({"b.png": Told("v1", passed=passed)}, columns=columns))
+    both = seen(view_of(read_history(output)[0]))
+    assert {one["input_deleted"] for one in both.values()} == {"DELETED"}
