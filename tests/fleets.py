@@ -1,15 +1,28 @@
-"""A fleet without processes, for tests of the dispatch."""
+"""Fleets without processes: one for tests of the dispatch, one for tests of whole commands."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 from schemas.image import Shard
 from schemas.run import PartFooter, PartRecord, RunNames
-from workers.fleet import Begun, Done, Event, KeptBack, Lost, NotStarted, Settled, Started
-from workers.messages import BatchBegun, Caution
+from workers.cluster import Labeller, Load, Say
+from workers.fleet import (
+    Begun,
+    Done,
+    Event,
+    KeptBack,
+    Lost,
+    NotStarted,
+    Rehearsed,
+    Settled,
+    Started,
+)
+from workers.messages import Assignment, BatchBegun, Caution, Committed, Message, Withheld
+from workers.messages import Rehearsed as Told
 
 NAMES = RunNames(1)
 
@@ -88,3 +101,66 @@ class FakeFleet:
     def dies(self, replica: int, crashed: bool = True) -> Event:
         del self.shards[replica]
         return Lost(replica, "killed" if crashed else "its machine is gone", crashed)
+
+
+class FleetHere:
+    """Takes the place of a RayFleet: real replicas in this process, one word at a time.
+
+    A process of its own costs each replica the seconds in which it imports torch.
+    """
+
+    def __init__(
+        self, assignment: Assignment, cpus: int, gpus: float, load: Load, say: Say
+    ) -> None:
+        self._assignment = assignment
+        self._load = load
+        self._replicas: dict[int, Labeller] = {}
+        self._started: deque[Event] = deque()
+        self._news: deque[tuple[int, int | None, Iterator[Message]]] = deque()
+        """Replica, shard or None, what it has to say of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._replicas.clear()
+
+    def start(self) -> int:
+        number = len(self._replicas)
+        self._replicas[number] = self._load(self._assignment)
+        self._started.append(Started(number))
+        return number
+
+    def give(self, replica: int, shard: Shard, caution: Caution | None) -> None:
+        said = self._replicas[replica].process(shard, caution)
+        self._news.append((replica, shard.index, said))
+
+    def settle(self, replica: int) -> None:
+        self._news.append((replica, None, self._replicas[replica].settle()))
+
+    def rehearse(self, replica: int, shard: Shard) -> None:
+        self._news.append((replica, None, self._replicas[replica].rehearse(shard)))
+
+    def stop(self, replica: int) -> None:
+        self._news = deque(one for one in self._news if one[0] != replica)
+
+    def needs(self) -> str:
+        return "nothing"
+
+    def events(self, seconds: float) -> list[Event]:
+        if self._started:
+            return [self._started.popleft()]
+        if not self._news:
+            return []
+        replica, shard, news = self._news[0]
+        said = next(news)
+        if isinstance(said, BatchBegun):
+            return [Begun(replica, said)]
+        if isinstance(said, Committed) and said.part.footer.shard != shard:
+            return [Done(replica, said.part, said.worn_out)]
+        self._news.popleft()
+        if isinstance(said, Committed):
+            return [Done(replica, said.part, said.worn_out)]
+        if isinstance(said, Told):
+            return [Rehearsed(replica, said)]
+        return [KeptBack(replica) if isinstance(said, Withheld) else Settled(replica)]
