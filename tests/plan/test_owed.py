@@ -18,7 +18,8 @@ from workers.plan import Run, finish, freeze, load_list, load_shards, open_run, 
 from workers.plan import owed as module
 from workers.plan.listing import open_listing
 from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA, Owed
-from workers.sink import commit_part
+from workers.sink import commit_part, committed
+from workers.snapshots import compact, prune, read_history
 from workers.store import entry_at, fetch, remove, replace
 
 Row = tuple[str, str, bool, int]
@@ -238,6 +239,23 @@ def test_a_list_that_was_altered_is_told(folder: str) -> None:
     replace(f"{run.output}/{plan.left[0].name}", b"other")
     with pytest.raises(RunFolderError, match="altered"):
         night(folder)
+
+
+def test_a_snapshot_is_known(store: str) -> None:
+    """Compacted and pruned, earlier nights are known as they were; later ones count beside them."""
+    for number in range(4):
+        put(store, f"in/{number}.png", png())
+    _, plan, run = night(store)
+    label(run, plan, {"1.png": ErrorCode.TRUNCATED, "2.png": ErrorCode.READ_FAILED})
+    compact(read_history(run.output)[0])
+    prune(read_history(run.output)[0])
+    assert not committed(run.output, run.spec.run_id)
+    remove(f"{store}/in/3.png")
+    seen, plan, run = night(store)
+    assert (seen, plan.gone[0].items) == (["2.png"], 1)
+    label(run, plan)
+    put(store, "in/1.png", png("green"))
+    assert night(store)[0] == ["1.png"]
 
 
 def test_what_an_earlier_program_wrote_counts(folder: str) -> None:

@@ -133,7 +133,8 @@ def _rows_of_snapshot(place: str, patience: Patience) -> Iterator[pa.Table]:
         return ask(place, lambda seconds: fetch(place, seconds=seconds, span=span), patience)
 
     file = pq.ParquetFile(SpanFile(entry.size_bytes, fetch_span), pre_buffer=False)
-    for batch in file.iter_batches(BATCH_ROWS, [*_COLUMNS, NEWEST_RUN], use_threads=False):
+    columns = [*_COLUMNS, NEWEST_RUN]
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
         rows = pa.Table.from_batches([batch])
         yield _as_known(rows, rows[NEWEST_RUN].cast(pa.int32()))
 
