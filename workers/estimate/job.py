@@ -26,7 +26,7 @@ from workers.cluster import (
 )
 from workers.driver import load_replica, require_places
 from workers.estimate.pace import pace_of
-from workers.estimate.rehearsal import MOST_IMAGES, Rehearsal, rehearse
+from workers.estimate.rehearsal import Rehearsal, rehearse
 from workers.estimate.stock import Stock, stock_of_input, stock_of_plan
 from workers.messages import Assignment
 from workers.model.description import portable
@@ -145,13 +145,14 @@ class _Forecast:
         return replicas_for(options.replicas, cpus, self.gpus, self.shared, say)()
 
     def stock(self) -> Stock:
-        wanted = min(self.wanted(self.say), MOST_REPLICAS)
-        most = wanted * (MOST_IMAGES + self.batch_size)
+        replicas = min(self.wanted(self.say), MOST_REPLICAS)
         self.say(f"listing {self.job.input}" if self.plan is None else "reading the run's plan")
         if self.run and self.plan:
-            return stock_of_plan(self.run, self.plan, most)
+            return stock_of_plan(self.run, self.plan, replicas)
         ordinal = int(self.run.spec.run_id) if self.run else self.ordinal
-        return stock_of_input(self.job, ordinal, self.options, self.device, self.batch_size, most)
+        return stock_of_input(
+            self.job, ordinal, self.options, self.device, self.batch_size, replicas
+        )
 
     def rehearse(self, stock: Stock, model: str, load: Load) -> Rehearsal:
         room = room_for(self.options.cpus_per_replica, self.gpus, self.shared)

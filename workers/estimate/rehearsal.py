@@ -13,7 +13,7 @@ from schemas.image import Shard
 from schemas.outcome import ReplicaError
 from workers.cluster import RayFleet, Say
 from workers.dispatch import PATIENT_SECONDS, POLL_SECONDS, SECONDS_BETWEEN_WAITING
-from workers.estimate.stock import LEAST_IMAGES, Stretch, thinned
+from workers.estimate.stock import LEAST_IMAGES, MOST_IMAGES, Stretch, thinned
 from workers.fleet import Lost, NotStarted, Rehearsed, Started
 from workers.messages import Rehearsed as Told
 
@@ -21,8 +21,6 @@ AIM_SECONDS = 6.0
 """What the measured images are to take: quick replicas look at more of them."""
 MOST_SECONDS = 60.0
 """What they may take: of a slow model it is fewer than LEAST_IMAGES, but always a batch."""
-MOST_IMAGES = 512
-"""Of one replica."""
 
 
 @dataclass(frozen=True, slots=True)

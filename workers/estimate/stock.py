@@ -31,6 +31,10 @@ SHARE = 8
 """One image in so many is looked at, at most, where there are more than a few."""
 LEAST_IMAGES = 48
 """Are looked at wherever there are so many, and time."""
+LEAST_BATCHES = 3
+"""Likewise, of each replica: one to warm up with."""
+MOST_IMAGES = 512
+"""Of one replica, when it is warm."""
 
 _EXTENSION = r"(?P<extension>\.[A-Za-z0-9]{1,5})$"
 
@@ -82,10 +86,10 @@ class Sampling:
 
 
 def stock_of_input(
-    job: JobSpec, ordinal: int, options: Options, device: str, batch_size: int, most: int
+    job: JobSpec, ordinal: int, options: Options, device: str, batch_size: int, replicas: int
 ) -> Stock:
-    """INPUT as listed now, for the run that would have this ordinal; of the images up to `most` are
-    drawn. Raises as `workers.plan.freeze`.
+    """INPUT as listed now, for the run that would have this ordinal; of it as much is drawn as so
+    many replicas may look at. Raises as `workers.plan.freeze`.
     """
     with open_listing(job.looked_at) as listing:
         filled = fill(listing, job, ordinal, options.most_images)
@@ -94,32 +98,30 @@ def stock_of_input(
         images = filled.items
         cut = cut_for(images, options.shard_images, job.preprocessing.image_size, device)
         stock = Stock(images, 0, _sizes_of(images, cut), dict(filled.skipped), columns)
-        _look_through(stock, listing.in_order(), _sampling(job, images, batch_size, most))
+        _look_through(stock, listing.in_order(), _sampling(job, images, batch_size, replicas))
     return stock
 
 
-def stock_of_plan(run: Run, plan: Plan, most: int) -> Stock:
-    """What is owed of a frozen plan; of it up to `most` images are drawn.
-
-    Raises as `workers.plan.load_shards`.
-    """
+def stock_of_plan(run: Run, plan: Plan, replicas: int) -> Stock:
+    """What is owed of a frozen plan, and likewise some of it. Raises as `load_shards`."""
     done = committed(run.output, plan.run_id)
     sizes = [plan.images_of(shard) for shard in range(plan.shards) if shard not in done]
     shards = tuple((size, len(list(group))) for size, group in groupby(sizes))
     owed = sum(sizes)
     stock = Stock(owed, plan.items - owed, shards, plan.skipped, plan.columns)
     tables = (items_table(shard.images) for shard in load_shards(run, plan, skip=done))
-    _look_through(stock, tables, _sampling(run.spec.job, owed, plan.batch_size, most))
+    _look_through(stock, tables, _sampling(run.spec.job, owed, plan.batch_size, replicas))
     return stock
 
 
-def _sampling(job: JobSpec, owed: int, batch_size: int, most: int) -> Sampling:
+def _sampling(job: JobSpec, owed: int, batch_size: int, replicas: int) -> Sampling:
     """Single images, which stores give one by one; of a Parquet file rows that follow each other,
     which it gives together.
     """
     stretch = batch_size if job.input_format == InputFormat.PARQUET else 1
-    drawn = min(most, max(owed // SHARE, 2 * batch_size, LEAST_IMAGES))
-    return Sampling(drawn, stretch, job.fingerprint())
+    least = max(LEAST_IMAGES, LEAST_BATCHES * batch_size * replicas)
+    most = (MOST_IMAGES + batch_size) * replicas
+    return Sampling(max(least, min(most, owed // SHARE)), stretch, job.fingerprint())
 
 
 def _sizes_of(images: int, cut: Cut) -> Sizes:
