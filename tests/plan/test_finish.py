@@ -2,16 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas.estimate import estimate_name
 from schemas.outcome import ErrorCode, ForeignPartError, RunFolderError
 from schemas.rows import row_schema
 from schemas.run import PartRecord, Plan
 from tests.fake_store import FakeStore, fake_store
 from tests.runs import SCHEMAS, job_spec, png, put, row, rows
+from tests.schemas.test_estimate import ESTIMATE, OUTCOME
 from workers.plan import Run, finish, freeze, load_shards, open_run, read_result
 from workers.sink import commit_part
 from workers.store import Entry, Patience, fetch, remove
@@ -70,6 +73,23 @@ def test_many_parts_are_read_side_by_side_and_told_in_order(store: str) -> None:
     result = finish(run, plan, {shard: known[shard] for shard in (0, 7, 8, 39)})
     assert [part.name for part in result.parts] == [run.names.part(shard) for shard in range(40)]
     assert [part.sha256 for part in result.parts] == [known[shard].sha256 for shard in range(40)]
+
+
+def test_the_result_tells_what_was_said_and_what_it_took(store: str) -> None:
+    """The estimate of just this job goes beside the outcome; one that cannot be read is none. Of
+    two drivers the first one's word stays.
+    """
+    run, plan = planned(store)
+    known = commit_all(run, plan)
+    place = estimate_name(run.spec.job.fingerprint())
+    put(run.output, estimate_name("f" * 16), b"another job's")
+    put(run.output, place, b"{half a file")
+    assert (finish(run, plan, known).outcome, read_result(run).estimate) == (None, None)
+    remove(f"{run.output}/{run.names.result}")
+    put(run.output, place, ESTIMATE.to_json())
+    assert finish(run, plan, known, outcome=OUTCOME).outcome == OUTCOME
+    later = finish(run, plan, known, outcome=replace(OUTCOME, images=7))
+    assert (later.outcome, later.estimate) == (OUTCOME, ESTIMATE)
 
 
 def test_a_finished_run_is_tidy(folder: str) -> None:

@@ -22,6 +22,7 @@ from schemas.run import (
     shard_of,
 )
 from tests.runs import job_spec
+from tests.schemas.test_estimate import ESTIMATE, OUTCOME
 
 PAGE = PlanPage("runs/00000001/plan/a/page-00000.parquet", "0" * 64, 0, 2, 3)
 DOCUMENTS: list[Any] = [
@@ -36,6 +37,8 @@ DOCUMENTS: list[Any] = [
     Result(
         "00000001", "0" * 64, 3, 2, 1, {"truncated": 1}, {}, (ResultPart("part", "0" * 64, 2, 1),)
     ),
+    Result("00000001", "0" * 64, 0, 0, 0, {}, {}, (), OUTCOME, ESTIMATE),
+    ESTIMATE,
 ]
 
 
@@ -123,3 +126,14 @@ def test_names_in_a_run_folder() -> None:
 def test_other_names_are_no_parts(name: str) -> None:
     """What is not called like a part is none."""
     assert shard_of(name) is None
+
+
+def test_a_result_from_before_it_told_of_time_is_read() -> None:
+    """Its format is 1: it has neither outcome nor estimate."""
+    value = json.loads(DOCUMENTS[5].to_json())
+    del value["outcome"], value["estimate"]
+    found = Result.from_json(json.dumps(value | {"format_version": 1}).encode(), "x.json")
+    assert found == DOCUMENTS[5]
+    for wrong in ({"outcome": 3}, {"outcome": {}}, {"estimate": "none"}):
+        with pytest.raises(UsageError, match=r"x\.json is not what this program writes"):
+            Result.from_json(json.dumps(value | wrong | {"format_version": 2}).encode(), "x.json")

@@ -151,10 +151,10 @@ def _look_through(stock: Stock, tables: Iterable[pa.Table], sampling: Sampling) 
 
 
 def _extensions(table: pa.Table) -> dict[str, int]:
-    """How many items have which extension: that of their name, else of where they lie, where
-    nothing but the image does.
+    """How many items have which extension: that of their name, else of where they lie, if nothing
+    but the image does.
     """
-    alone = pc.is_null(table["row"])
+    alone = pc.and_(pc.is_null(table["row"]), pc.is_null(table["error_code"]))
     names = (table["item_id"], pc.if_else(alone, table["uri"], pa.scalar(None, pa.string())))
     found = pc.coalesce(
         *(pc.struct_field(pc.extract_regex(name, _EXTENSION), "extension") for name in names)
