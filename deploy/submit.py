@@ -2,11 +2,13 @@
 
 Usage: python deploy/submit.py [--address URL] CONFIG.toml [FLAGS OF jobs/nightly.py]…
        python deploy/submit.py [--address URL] -- COMMAND…
+       python deploy/submit.py [--address URL] --stop-all
 
 CONFIG.toml is of this machine and travels with the job, as does the checkout's code. Exit codes:
 the driver's own; 75 where the job was stopped, by whomever, or cannot be followed any more: the
 same command again goes on with the run. SIGTERM and Ctrl-C stop the job with its drain. For a
 cluster with a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
+--stop-all is for a head that is about to go: it stops every job there, and waits for their drains.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 75
+STOP_SECONDS = 30
 LOST = (OSError, RuntimeError, RayError, aiohttp.ClientError)
 """What Ray's client raises where the cluster does not answer, or not now."""
 LOST_SECONDS = 900.0
@@ -77,19 +80,21 @@ def main(arguments: Sequence[str]) -> int:
     given, job = _parse(arguments)
     logging.disable(logging.WARNING)  # Ray's client tells of every file that it does not send
     try:
+        if job is None:
+            return _stop_all(Client(given.address), given.stop_seconds)
         return asyncio.run(_run(given.address, job, given.stop_seconds))
     except AuthenticationError as error:
         _say(f"the cluster at {given.address} does not let us in: {' '.join(str(error).split())}")
         return USAGE
     except LOST as error:
-        _say(f"no job could be submitted to {given.address}: {' '.join(str(error).split())}")
+        _say(f"nothing could be done at {given.address}: {' '.join(str(error).split())}")
         return INTERRUPTED
 
 
-def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Job]:
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Job | None]:
     parser = argparse.ArgumentParser(
         prog="submit",
-        usage="submit.py [--address URL] (CONFIG.toml [FLAG]… | -- COMMAND…)",
+        usage="submit.py [--address URL] (CONFIG.toml [FLAG]… | -- COMMAND… | --stop-all)",
         description="Submit a job to a Ray cluster, follow its logs, end as its driver ends.",
         allow_abbrev=False,
     )
@@ -102,11 +107,12 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Job]:
     parser.add_argument(
         "--stop-seconds",
         type=int,
-        default=30,
+        default=STOP_SECONDS,
         metavar="S",
         help="what the job has to end when it is stopped; more than its --drain-seconds "
-        "(default: 30)",
+        f"(default: {STOP_SECONDS})",
     )
+    parser.add_argument("--stop-all", action="store_true", help="stop every job of the cluster")
     own, dashes, command = _split(arguments)
     if dashes and not command:
         parser.error("there is no command behind --")
@@ -114,6 +120,8 @@ def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Job]:
         scripts = [Path(word).stem for word in command if word.endswith(".py")]
         name = scripts[0] if scripts else Path(command[0]).name
         return parser.parse_args(own), Job(name, f"exec {shlex.join(command)}")
+    if "--stop-all" in own:
+        return parser.parse_args(own), None
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", help="of jobs/nightly.py")
     given, flags = parser.parse_known_args(own)
     try:
@@ -141,6 +149,29 @@ async def _run(address: str, job: Job, stop_seconds: int) -> int:
     submission = await asyncio.to_thread(_submit, client, job, stop_seconds)
     _say(f"{submission} is submitted to {address}")
     return await _Follower(client, submission, stopping, stop_seconds).follow()
+
+
+def _stop_all(client: Client, stop_seconds: int) -> int:
+    """Each job has as long as it was submitted with; waits `stop_seconds` for all of them."""
+    deadline = time.monotonic() + stop_seconds
+    stopped: set[str] = set()
+    while True:
+        under_way = [
+            job.submission_id
+            for job in client.list_jobs()
+            if job.submission_id and not job.status.is_terminal()
+        ]
+        for submission in under_way:
+            if submission not in stopped:
+                client.stop_job(submission)
+                stopped.add(submission)
+                _say(f"stopping {submission}")
+        if not under_way:
+            return 0
+        if time.monotonic() > deadline:
+            _say(f"{', '.join(under_way)} did not stop in {stop_seconds} s")
+            return INTERRUPTED
+        time.sleep(0.5)
 
 
 def _submit(client: Client, job: Job, stop_seconds: int) -> str:
@@ -270,7 +301,7 @@ class _Follower:
     def _verdict(self, job: JobDetails) -> int:
         """Only what the driver said itself counts: Ray calls a stopped job no failure."""
         code = job.driver_exit_code
-        why = f"exit code {code}" if code is not None else job.message
+        why = f"exit code {code}" if code is not None else (job.message or "").partition("\n")[0]
         _say(f"{self.submission}: {job.status.value}, {why}")
         if job.status == JobStatus.SUCCEEDED:
             return 0

@@ -1,6 +1,5 @@
 """The script that schedules use, on a real Ray with its job server."""
 
-import importlib.util
 import json
 import os
 import re
@@ -19,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.scripts import SUBMIT, submit
 from tests.jobs.clusters import Cluster, ray_head
 from tests.jobs.commands import PATIENCE, ROOT, wait_for
 
-SCRIPT = ROOT / "deploy" / "submit.py"
+SCRIPT = ROOT / SUBMIT
 IMPATIENT = (
     f"import runpy, sys; its = runpy.run_path({str(SCRIPT)!r}); its['main'].__globals__"
     "['LOST_SECONDS'] = 1; sys.exit(its['main'](sys.argv[1:]))"
@@ -167,8 +167,8 @@ def test_the_exit_code_is_the_drivers(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_stopped_job_is_no_success(cluster: Cluster, tmp_path: Path) -> None:
-    """SIGTERM to the script stops the job, which has its drain; that, and a stop by somebody else,
-    are exit code 75.
+    """SIGTERM to the script stops the job, which has its drain; --stop-all stops what is left and
+    waits for it; either is exit code 75.
     """
     with (
         submitting(tmp_path / "ours", cluster, TRAPPED) as ours,
@@ -177,11 +177,15 @@ def test_a_stopped_job_is_no_success(cluster: Cluster, tmp_path: Path) -> None:
         ours.wait_for("runs")
         theirs.wait_for("runs")
         ours.process.send_signal(signal.SIGTERM)
-        told(cluster, f"/api/jobs/{theirs.id}/stop", "POST")
-        assert (ours.ended(), theirs.ended()) == (75, 75), ours.errors
+        assert ours.ended() == 75, ours.errors
+        assert told(cluster, theirs.id)["status"] == "RUNNING"
+        everything = [sys.executable, SCRIPT, "--address", cluster.dashboard, "--stop-all"]
+        subprocess.run(everything, env=cluster.environment, check=True, timeout=PATIENCE)
+        assert told(cluster, theirs.id)["status"] == "STOPPED"  # it was waited for
+        assert theirs.ended() == 75, theirs.errors
     assert ours.log == theirs.log == "runs\ndrained"
     assert f"stopping {ours.id}, which has 30 s to end" in ours.errors
-    assert told(cluster, f"/api/jobs/{ours.id}")["status"] == "STOPPED"
+    assert told(cluster, ours.id)["status"] == "STOPPED"
 
 
 def test_a_lost_connection_is_not_the_jobs_end(cluster: Cluster, tmp_path: Path) -> None:
@@ -205,7 +209,7 @@ def test_a_lost_connection_is_not_the_jobs_end(cluster: Cluster, tmp_path: Path)
         wire.cut()
         assert impatient.ended() == 75
         patient.wait_for("does not answer, the job goes on")
-        assert told(cluster, f"/api/jobs/{impatient.id}")["status"] == "RUNNING"
+        assert told(cluster, impatient.id)["status"] == "RUNNING"
         gate.touch()
         wire.mend()
         assert patient.ended() == 3, patient.errors
@@ -223,19 +227,14 @@ def test_what_cannot_be_submitted_is_said(cluster: Cluster, tmp_path: Path) -> N
         submitting(tmp_path / "none", cluster, "pass", address="http://127.0.0.1:1") as nowhere,
     ):
         assert (unknown.ended(), nowhere.ended()) == (2, 75)
-    for job, words in ((unknown, "does not let us in"), (nowhere, "no job could be submitted")):
+    for job, words in ((unknown, "does not let us in"), (nowhere, "nothing could be done at")):
         assert words in job.errors
         assert job.errors.count("\n") == 1
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("submit", SCRIPT)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["submit"] = module  # dataclasses look for it there
-    spec.loader.exec_module(module)
-    return module
+    return submit()
 
 
 def test_a_configuration_travels_with_the_job(script: ModuleType, tmp_path: Path) -> None:
@@ -284,6 +283,7 @@ def test_only_a_driver_that_succeeded_is_a_success(
     [
         (["none.toml"], "none.toml cannot be read"),
         (["--"], "there is no command behind --"),
+        (["--stop-all", "night.toml"], "unrecognized arguments: night.toml"),
         ([], "CONFIG.toml"),
     ],
 )
@@ -297,11 +297,11 @@ def test_bad_usage_is_said(
     assert why in capsys.readouterr().err
 
 
-def told(cluster: Cluster, path: str, method: str = "GET") -> Any:
-    """What the cluster's job server answers."""
+def told(cluster: Cluster, submission: str) -> Any:
+    """What the cluster's job server knows of a job."""
     token = cluster.environment["RAY_AUTH_TOKEN"]
     request = urllib.request.Request(
-        cluster.dashboard + path, method=method, headers={"Authorization": f"Bearer {token}"}
+        f"{cluster.dashboard}/api/jobs/{submission}", headers={"Authorization": f"Bearer {token}"}
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
