@@ -194,9 +194,9 @@ def _makespan(jobs: list[tuple[float, int]], workers: int) -> float:
     free_at = [0.0] * workers
     for seconds, count in jobs:
         # of equal jobs everyone has one in each round, which leaves their distances as they are
-        rounds = max(0, count // workers - 1)
+        rounds, left = divmod(count, workers)
         free_at = [at + rounds * seconds for at in free_at]
         heapq.heapify(free_at)
-        for _ in range(count - rounds * workers):
+        for _ in range(left):
             heapq.heapreplace(free_at, free_at[0] + seconds)
     return max(free_at)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from socket import gethostname
 
@@ -35,7 +36,15 @@ from tests.pictures import write_broken, write_pictures
 from tests.runs import SCHEMAS, caption
 from workers.ahead import Budget
 from workers.images import resize
-from workers.messages import Assignment, BatchBegun, Caution, Committed, Settled, Withheld
+from workers.messages import (
+    Assignment,
+    BatchBegun,
+    Caution,
+    Committed,
+    Rehearsed,
+    Settled,
+    Withheld,
+)
 from workers.model import TinyGPTV
 from workers.replica import Replica
 from workers.request import Request, Wish
@@ -115,6 +124,30 @@ def outcome_of(replica: Replica, shard: Shard, caution: Caution | None = None) -
 def rows_of(job: JobSpec, outcome: Committed) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = pq.read_table(Path(job.output, outcome.part.name)).to_pylist()
     return rows
+
+
+def test_a_rehearsal_is_a_shard_that_nobody_sees(images: Path, checkpoint: Path) -> None:
+    """It looks as a run does, at what fails too, and encodes a part of just that size, to which an
+    image adds what it adds there; it needs no claim, and OUTPUT is as it was.
+    """
+    write_pictures(images, 9)
+    write_broken(images)
+    job = job_for(images, checkpoint)
+    part = outcome_of(replica_for(job, checkpoint), shard_of(job)).part
+    labels = Path(job.output)
+    before = sorted(labels.rglob("*"))
+    ticks = count()
+    replica = Replica(assignment_of(job, checkpoint, claimant=""), clock=lambda: float(next(ticks)))
+    (told,) = replica.rehearse(shard_of(job))
+    assert isinstance(told, Rehearsed)
+    assert (told.images, told.failed_by_code) == (12, part.footer.failed_by_code)
+    assert told.formats == {"PNG": 10}  # the truncated one begins like one
+    assert told.input_bytes == sum(path.stat().st_size for path in images.iterdir())
+    assert told.seconds > 0
+    assert told.part_bytes == pytest.approx(part.size_bytes, rel=0.02)
+    assert 0 < 12 * told.bytes_per_image < told.part_bytes
+    assert part.size_bytes == (labels / part.name).stat().st_size
+    assert sorted(labels.rglob("*")) == before
 
 
 def test_a_shard_becomes_one_part_with_a_row_an_image(images: Path, checkpoint: Path) -> None:

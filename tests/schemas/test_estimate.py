@@ -55,6 +55,13 @@ def test_the_interval_is_wilsons(hits: int, tries: int, low: float, high: float)
     )
 
 
+def test_what_was_seen_is_never_outside_its_interval() -> None:
+    """Rounding does not make a sample without failures exclude that there are none."""
+    for tries in range(1, 500):
+        assert wilson(0, tries).holds(0.0)
+        assert wilson(tries, tries).holds(1.0)
+
+
 def test_time_is_that_of_replicas_that_take_shard_after_shard() -> None:
     """For any shards and replicas it is what the handing out, played shard by shard, comes to."""
     dice = random.Random(5)
