@@ -93,7 +93,7 @@ class Drawing:
 
     def __init__(self, stream: TextIO, before: str) -> None:
         self._before = before
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._console = Console(file=stream, highlight=False)
         # stdout is not this console's, and may lead into a file
         self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False)
 
@@ -156,11 +156,11 @@ def _pace(standing: Standing) -> list[str]:
 
 def _drawn(standing: Standing) -> Group:
     """Three lines at most, where a terminal is 60 columns wide."""
-    share = (standing.images, standing.of) if standing.of else (1, 1)
     head = Table.grid(padding=(0, 1, 0, 0), expand=True)
     head.add_column(ratio=1)
     head.add_column(no_wrap=True)
-    head.add_row(ProgressBar(completed=share[0], total=share[1]), _images(standing))
+    bar = ProgressBar(standing.of, standing.images, complete_style="green", finished_style="green")
+    head.add_row(bar, _images(standing))
     lines = [Text(", ".join(_pace(standing)))]
     if standing.failed:
         told = f"{standing.failed:,} failed: {counts_in_words(standing.failed_by_code)}"

@@ -416,6 +416,7 @@ def test_how_far_it_is_is_shown_now_and_then_and_at_the_end(scene: Scene) -> Non
         yield [fleet.dies(0)]
         scene.now += SECONDS_BETWEEN_VIEWS
         yield [fleet.starts(1)]
+        scene.now += SECONDS_BETWEEN_VIEWS / 2
         scene.signals = 2
         yield [fleet.commits(1)]
 
@@ -426,6 +427,7 @@ def test_how_far_it_is_is_shown_now_and_then_and_at_the_end(scene: Scene) -> Non
     last = scene.shown[-1]
     assert (last.images, last.of, last.labelled, last.owed) == (2, 4, 2, 2)
     assert (last.shards, last.shards_of) == (1, 2)
+    assert last.images_per_second == 2 / (SECONDS_BETWEEN_VIEWS / 2)  # since a replica started
 
 
 def test_a_stopping_run_blames_nobody(scene: Scene) -> None:

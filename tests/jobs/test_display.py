@@ -166,6 +166,7 @@ def test_a_run_of_nothing_is_drawn_as_whole(monkeypatch: pytest.MonkeyPatch) -> 
     with terminal(60) as ours, display(ours.stream) as shown:
         shown.show(standing(0, of=0, shards_of=0, images_per_second=0.0, ended=True))
     assert ours.lines()[0].endswith("━ 0 of 0 images")
+    assert ours.colours == {"32"}
 
 
 def test_a_collection_of_a_night_is_told_by_its_name() -> None:
