@@ -21,6 +21,7 @@ from jobs.again import command_for, shipped_model
 from jobs.arguments import Parser, positive
 from jobs.summary import printable, skipped_kinds
 from schemas.outcome import BucketsightError, ExitCode, UsageError
+from schemas.run import REPORT
 from schemas.uri import canonical, is_local, join
 from workers.inspection import State, find_run, find_runs
 from workers.report.page import Around, render
@@ -29,14 +30,13 @@ from workers.store import PATIENCE, ask, replace
 from workers.threads import leave
 
 PROGRAM = "report"
-NAME = "report.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, gather, write; returns the exit code."""
     given = _parse(arguments)
     output = canonical(given.output)
-    target = canonical(given.to) if given.to else join(output, NAME)
+    target = canonical(given.to) if given.to else join(output, REPORT)
     try:
         runs = find_runs(output, PATIENCE)
         files = runs[-1] if given.run is None else find_run(output, runs, given.run)
@@ -58,7 +58,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("output", metavar="OUTPUT", help="the job's OUTPUT")
     parser.add_argument("--run", type=positive, metavar="N", help="default: the newest run")
     parser.add_argument(
-        "--to", metavar="FILE", help=f"where the page is written (default: OUTPUT/{NAME})"
+        "--to", metavar="FILE", help=f"where the page is written (default: OUTPUT/{REPORT})"
     )
     return parser.parse_args(arguments)
 

@@ -103,6 +103,8 @@ def _progress(status: RunStatus) -> list[str]:
     lines = [
         f"  {status.labelled:,} of {status.images:,} images labelled{share}, "
         f"{status.failed:,} failed{owed}"
+        + f", {status.forgotten:,} forgotten"
+        * bool(status.forgotten)
     ]
     if status.job.incremental:
         before, later = (status.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
@@ -147,6 +149,7 @@ def _as_json(status: RunStatus, command: str | None, unfinished: list[str]) -> d
         "failed": status.failed,
         "failed_by_code": dict(status.failed_by_code),
         "owed": status.owed,
+        "forgotten": status.forgotten,
         "skipped": dict(status.skipped),
         "shards": status.shards,
         "parts": status.parts,

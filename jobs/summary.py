@@ -39,6 +39,7 @@ UNSAID: dict[str, str] = {
     SkipRule.UNDER_OUTPUT: "that lie under OUTPUT",
     SkipRule.CONTAINER: "that hold the images",
     SkipRule.SIDECAR: "of text that became columns",
+    PlanRule.FORGOTTEN: "that are forgotten",
     PlanRule.LISTED_AGAIN: "that were listed more than once",
     PlanRule.NOT_REPLAYED: "that had not failed so in the replayed run",
     PlanRule.SETTLED: "that were settled before",

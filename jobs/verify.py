@@ -89,6 +89,7 @@ def _asked_for(output: str, number: int | None) -> list[RunFiles]:
 def _told(proof: Proof) -> list[str]:
     run, plan = f"Run {proof.run_id}", proof.plan
     counts = f"{proof.labelled:,} labelled + {proof.failed:,} failed"
+    counts += f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten)
     if proof.broken:
         places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
         return [f"{run} is broken in {places}:", *_broken(proof.broken), *_owed(proof)]
@@ -98,9 +99,8 @@ def _told(proof: Proof) -> list[str]:
         place = f"snapshot {proof.pruned.snapshot:08d} of meaning {proof.pruned.meaning_id}"
         return [f"{run} is pruned: its rows, {counts}, were taken into {place}."]
     if not proof.finished:
-        owed = sum(map(plan.images_of, proof.owed))
         return [
-            f"{run} is unfinished: {plan.items:,} images = {counts} + {owed:,} owed.",
+            f"{run} is unfinished: {plan.items:,} images = {counts} + {proof.owed_images:,} owed.",
             *_owed(proof),
             "  jobs/status.py tells how to go on with it",
         ]
@@ -170,6 +170,7 @@ def _as_json(proof: Proof) -> dict[str, Any]:
         "labelled": proof.labelled,
         "failed": proof.failed,
         "failed_by_code": dict(proof.failed_by_code),
+        "forgotten": proof.forgotten,
         "owed_shards": _ranges(proof.owed),
         "pruned": proof.pruned is not None,
         "broken": _broken_as_json(proof.broken),

@@ -11,7 +11,7 @@ BucketsightError                     exit 1
 │   └── DeviceOutageError              exit 1
 ├── StoppedError                     exit 75: asked to stop; the same command goes on
 │   └── LimitReachedError              exit 0: a night's limit is reached, the next one goes on
-├── BusyError                        exit 75: another driver works on the night's run
+├── BusyError                        exit 75: another driver, or an erasure, is at work
 ├── RunFolderError                   exit 1: OUTPUT holds what no run of ours can have written
 │   ├── DamagedPlanError               a page of the plan is missing or altered
 │   └── ForeignPartError               a part's name is taken by somebody else's file
@@ -156,7 +156,7 @@ class LimitReachedError(StoppedError):
 
 
 class BusyError(BucketsightError):
-    """Another driver works on the run that is to be gone on with."""
+    """Another driver works on the run that is to be gone on with, or rows are being erased."""
 
     exit_code = ExitCode.INTERRUPTED
 

@@ -1,6 +1,7 @@
 """What a run folder holds.
 
     OUTPUT/
+      report.html                               what jobs/report.py shows of one of them
       labels/run=00000001/part-00042.parquet    exactly one per shard
       runs/00000001/spec.json                   RunSpec: created exclusively, claims the ordinal
       runs/00000001/plan/<attempt>/*.parquet    pages of the listing as cut
@@ -26,6 +27,7 @@ from schemas.rows import PassedColumn
 
 RUNS = "runs"
 LABELS = "labels"
+REPORT = "report.html"
 # Each document has a format of its own, and the rows' SCHEMA_VERSION is apart from all of them.
 SPEC_FORMAT = 2
 OLDER_SPEC_FORMAT = 1

@@ -48,6 +48,7 @@ from workers.plan import (
     read_result,
     sample,
 )
+from workers.plan.erasures import read_erasures
 from workers.progress import Progress, Show, Standing, unseen
 from workers.request import Options, Request
 from workers.sink import committed, read_part
@@ -123,6 +124,7 @@ def run(
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
             model, device = portable(request.model), lambda: chosen()[0]
             planned_before = read_plan(this) is not None
+            read_erasures(this.output).require_ended()
             driver = _Driver(this, model, options, device, shared(), again, say, load, show, began)
             plan, wanted = driver.plan()
             parts, outcome = driver.dispatch(plan, wanted, heart)

@@ -27,10 +27,12 @@ POINTS = {
     "scratched": "on a disk: its content is durable, under a scratch name",
     "linked": "on a disk: it has its name, which is not durable yet",
     "created": "it is created, and nobody was told",
+    "erase": "a file of OUTPUT is about to lose rows",
+    "erased": "it has lost them, and nobody was told",
     "decode": "an image is read and about to be decoded",
     "look": "an image's batch is about to be shown to the model",
 }
-"""The subject of the first four is the file's name in OUTPUT, of the others the item's id."""
+"""The subject of the first six is the file's name in OUTPUT, of the others the item's id."""
 
 _ARMED = re.compile(r"(?P<point>\w+)=(?P<action>\w+)(@(?P<subject>[^!]*))?(!(?P<marker>.+))?")
 

@@ -10,6 +10,7 @@ from schemas.outcome import DamagedPlanError
 from schemas.run import Plan, PlanPage, Result, RunNames
 from workers.plan import Run, load_shards
 from workers.plan.documents import find_document
+from workers.plan.erasures import Erasures
 from workers.store import PATIENCE, Patience
 
 
@@ -26,14 +27,19 @@ def plan_problems(plan: Plan, names: RunNames) -> Iterator[str]:
         first_shard += page.shards
 
 
-def result_problems(result: Result, plan: Plan, names: RunNames) -> Iterator[str]:
-    """What result.json has against the plan and itself; each completes "result.json …"."""
+def result_problems(
+    result: Result, plan: Plan, names: RunNames, forgotten: int = 0
+) -> Iterator[str]:
+    """What result.json has against the plan and itself; each completes "result.json …".
+
+    So many of the plan's images are `forgotten`, perhaps before the run was finished.
+    """
     if result.run_id != names.run_id:
         yield f"is of run {result.run_id}"
     if result.plan_digest != plan.digest:
         yield "names another plan.json by its digest: one of the two was altered"
         return
-    if result.items != plan.items:
+    if not 0 <= plan.items - result.items <= forgotten:
         yield f"has {result.items:,} images, the plan {plan.items:,}"
     if result.skipped != plan.skipped:
         yield "counts other skipped files than the plan"
@@ -55,7 +61,7 @@ def result_problems(result: Result, plan: Plan, names: RunNames) -> Iterator[str
 
 
 def read_page(
-    run: Run, plan: Plan, page: PlanPage, patience: Patience = PATIENCE
+    run: Run, plan: Plan, page: PlanPage, erasures: Erasures, patience: Patience = PATIENCE
 ) -> tuple[dict[int, tuple[ImageRef, ...]], str]:
     """The images of each shard of the page, and what is wrong with it ("": nothing).
 
@@ -63,7 +69,8 @@ def read_page(
     """
     images: dict[int, tuple[ImageRef, ...]] = {}
     try:
-        for shard in load_shards(run, replace(plan, pages=(page,)), patience=patience):
+        alone = replace(plan, pages=(page,))
+        for shard in load_shards(run, alone, patience=patience, erasures=erasures):
             images[shard.index] = shard.images
     except DamagedPlanError:
         there = find_document(run.output, page.name, patience) is not None
@@ -71,9 +78,15 @@ def read_page(
     except (pa.ArrowException, OSError) as error:
         return {}, f"cannot be read: {error}"
     wanted = range(page.first_shard, page.first_shard + page.shards)
-    if list(images) != list(wanted):
+    lost = {state.rows for state in erasures.states(page.name, page.sha256)}
+    whole = lost == {0}
+    if list(images) != [index for index in wanted if whole or index in images]:
         return {}, "holds other shards than plan.json says"
+    images = {index: images.get(index, ()) for index in wanted}
     for index, held in images.items():
-        if len(held) != (planned := plan.images_of(index)):
+        planned = plan.images_of(index)
+        if len(held) > planned or (whole and len(held) < planned):
             return {}, f"holds {len(held):,} images of shard {index}, not {planned:,}"
+    if page.items - sum(map(len, images.values())) not in lost:
+        return {}, "lacks other images than those that were forgotten"
     return images, ""

@@ -56,15 +56,15 @@ def count_rows(
 def _footer(place: str, plan: Plan, patience: Patience) -> PartFooter | None:
     """None where the file is gone, or no part of `plan`."""
     try:
-        footer = footer_of(_tail(place, patience), place)
+        footer = footer_of(metadata_tail(place, patience), place)
     except (FileNotFoundError, ForeignPartError):
         return None
     ours = (footer.run_id, footer.plan_digest) == (plan.run_id, plan.digest)
     return footer if ours else None
 
 
-def _tail(place: str, patience: Patience) -> bytes:
-    """An end of the file with all of its metadata, if it is a Parquet file."""
+def metadata_tail(place: str, patience: Patience) -> bytes:
+    """An end of the file with all of its metadata, if it is a Parquet file. Raises as `ask`."""
     tail = ask(place, lambda seconds: fetch_tail(place, TAIL_BYTES, seconds), patience)
     length = int.from_bytes(tail[-END_BYTES:-4], "little") + END_BYTES
     if len(tail) < TAIL_BYTES or length <= TAIL_BYTES:

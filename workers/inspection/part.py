@@ -23,6 +23,7 @@ from schemas.rows import (
     row_schema,
 )
 from schemas.run import PartFooter, ResultPart
+from workers.plan.erasures import FileState
 from workers.sink import footer_of
 from workers.tasks import Task, answer_columns
 
@@ -44,6 +45,10 @@ class Expected:
     """None where the page of the plan that names them is damaged."""
     line: ResultPart | None
     """None while the run is not finished."""
+    states: Sequence[FileState] = ()
+    """Which files it may be, where it has a line: the one that this names, but for what was
+    forgotten since.
+    """
 
     @property
     def task_schemas(self) -> list[TaskSchema]:
@@ -60,6 +65,8 @@ class Found:
 
     labelled: int = 0
     failed_by_code: Counter[str] = field(default_factory=Counter)
+    forgotten: FileState = field(default_factory=lambda: FileState(""))
+    """What it lost since the run was finished."""
     problems: list[str] = field(default_factory=list)
     """Each completes "the part …"; none: all is as it must be."""
 
@@ -67,9 +74,13 @@ class Found:
 def examine(data: bytes, expected: Expected) -> Found:
     """Compare the part's bytes with what is `expected`; where it is another file, with no more."""
     found = Found()
-    line = expected.line
-    if line and hashlib.sha256(data).hexdigest() != line.sha256:
-        found.problems.append("is not the file that result.json names by its digest")
+    if expected.line:
+        digest = hashlib.sha256(data).hexdigest()
+        known = [state for state in expected.states if state.sha256 == digest]
+        found.forgotten = known[0] if known else expected.states[-1]
+        if not known:
+            lost = ", but for what was forgotten" * bool(found.forgotten.rows)
+            found.problems.append(f"is not the file that result.json names by its digest{lost}")
     try:
         footer = footer_of(data, expected.name)
         # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
@@ -186,7 +197,11 @@ def _counts(footer: PartFooter, expected: Expected, rows: int, found: Found) -> 
             f"holds {found.labelled:,} + {failed:,}"
         )
     line = expected.line
-    if line and (line.labelled, line.failed) != (found.labelled, failed):
+    lost = found.forgotten
+    if line and (line.labelled - lost.labelled, line.failed - lost.failed) != (
+        found.labelled,
+        failed,
+    ):
         yield (
             f"holds {found.labelled:,} labelled + {failed:,} failed rows, result.json says "
             f"{line.labelled:,} + {line.failed:,}"

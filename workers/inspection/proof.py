@@ -8,13 +8,14 @@ from schemas.image import ImageRef
 from schemas.job import JobSpec
 from schemas.outcome import DamagedPlanError, UsageError
 from schemas.rows import SCHEMA_VERSION
-from schemas.run import Plan, PlanPage, Result, shard_of
+from schemas.run import Plan, PlanPage, Result, ResultPart, shard_of
 from schemas.snapshot import Pruned
 from schemas.uri import join
 from workers.inspection.documents import plan_problems, read_page, result_problems
 from workers.inspection.part import Expected, Found, examine
 from workers.inspection.runs import RunFiles, read_run
 from workers.plan.documents import Run, find_document
+from workers.plan.erasures import Erasures, read_erasures
 from workers.plan.snapshot_document import newest_snapshot, read_pruned
 from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, fetch, list_pages
 from workers.tasks import Task, tasks_of
@@ -50,6 +51,10 @@ class Proof:
     failed_by_code: Counter[str] = field(default_factory=Counter)
     owed: list[int] = field(default_factory=list)
     """Shards without a part, in order; of an unfinished run only."""
+    owed_images: int = 0
+    """In these, but for what is forgotten."""
+    forgotten: int = 0
+    """Images of the plan whose rows were erased."""
     broken: list[Broken] = field(default_factory=list)
     pruned: Pruned | None = None
     """Its rows are in a snapshot, as many as its result counts; of its parts nothing is proven."""
@@ -80,12 +85,17 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
     proof = Proof(files.run_id, job, files.finished)
     result = _result(run, proof, patience) if files.finished else None
     plan = proof.plan = _plan(run, proof, patience)
-    if plan is None or not _agree(run, plan, result, proof):
+    erasures = read_erasures(output, patience)
+    for one in erasures.open:
+        problem = "was begun and not ended: jobs/nightly.py with --forget ends it"
+        proof.broken.append(Broken(one.names.erasure, problem))
+    if plan is None or not _agree(run, plan, result, erasures, proof):
         return proof
     if files.pruned:
         _look_at_snapshot(run, result, proof, patience)
         return proof
-    expected = _expected(run, plan, result, proof, patience)
+    expected = _expected(run, plan, result, erasures, proof, patience)
+    lost: Counter[str] = Counter()
     for part, found in in_order(lambda one: _found(output, one, patience), expected, READERS):
         if found.problems:
             proof.broken.append(Broken(part.name, "; ".join(found.problems), part.shard))
@@ -93,7 +103,9 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
         proof.parts += 1
         proof.labelled += found.labelled
         proof.failed_by_code += found.failed_by_code
-    if result and not proof.broken and dict(proof.failed_by_code) != result.failed_by_code:
+        lost.update(found.forgotten.failed_by_code)
+    failed = proof.failed_by_code + lost
+    if result and not proof.broken and dict(failed) != result.failed_by_code:
         proof.broken.append(Broken(run.names.result, "counts other error codes than the rows have"))
     return proof
 
@@ -136,18 +148,24 @@ def _result(run: Run, proof: Proof, patience: Patience) -> Result | None:
         return None
 
 
-def _agree(run: Run, plan: Plan, result: Result | None, proof: Proof) -> bool:
+def _agree(run: Run, plan: Plan, result: Result | None, erasures: Erasures, proof: Proof) -> bool:
     """Whether the run's documents fit together; else nothing can be held against them."""
+    proof.forgotten = sum(erasures.state(page.name, page.sha256).rows for page in plan.pages)
     against = [Broken(run.names.plan, problem) for problem in plan_problems(plan, run.names)]
     if result:
-        problems = result_problems(result, plan, run.names)
+        problems = result_problems(result, plan, run.names, proof.forgotten)
         against += [Broken(run.names.result, problem) for problem in problems]
     proof.broken += against
     return not against
 
 
 def _expected(
-    run: Run, plan: Plan, result: Result | None, proof: Proof, patience: Patience
+    run: Run,
+    plan: Plan,
+    result: Result | None,
+    erasures: Erasures,
+    proof: Proof,
+    patience: Patience,
 ) -> Iterator[Expected]:
     """Each part that is there and belongs there; notes those that do not, and those that lack."""
     tasks = tasks_of(run.spec.job)
@@ -158,27 +176,30 @@ def _expected(
         proof.broken.append(Broken(name, problem, shard_of(name)))
     last = ""
     for page in plan.pages:
-        images, problem = read_page(run, plan, page, patience)
+        images, problem = read_page(run, plan, page, erasures, patience)
         if problem:
             proof.broken.append(Broken(page.name, problem))
         last = _require_order(page, images, last, proof)
         for shard in range(page.first_shard, page.first_shard + page.shards):
             name = run.names.part(shard)
             if name in there:
-                yield _part(run, tasks, plan, result, shard, images.get(shard))
+                line = result.parts[shard] if result else None
+                yield _part(run, tasks, plan, line, shard, images.get(shard), erasures)
             elif run.finished:
                 proof.broken.append(Broken(name, "is missing", shard))
             else:
                 proof.owed.append(shard)
+                proof.owed_images += len(images.get(shard, range(plan.images_of(shard))))
 
 
 def _part(
     run: Run,
     tasks: Sequence[Task],
     plan: Plan,
-    result: Result | None,
+    line: ResultPart | None,
     shard: int,
     images: tuple[ImageRef, ...] | None,
+    erasures: Erasures,
 ) -> Expected:
     return Expected(
         name=run.names.part(shard),
@@ -188,9 +209,10 @@ def _part(
         job=run.spec.job,
         tasks=tasks,
         passed=plan.columns,
-        rows=plan.images_of(shard),
+        rows=plan.images_of(shard) if images is None else len(images),
         images=images,
-        line=result.parts[shard] if result else None,
+        line=line,
+        states=erasures.states(line.name, line.sha256) if line else (),
     )
 
 

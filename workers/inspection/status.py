@@ -1,16 +1,18 @@
 """How far a run is, whether anybody works on it, and when it will be done."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from schemas.job import JobSpec
-from schemas.run import Heartbeat, Plan, Result
+from schemas.run import Heartbeat, Plan, Result, shard_of
 from schemas.uri import join
-from workers.inspection.footers import count_rows
+from workers.inspection.footers import Counts, count_rows
 from workers.inspection.runs import RunFiles, read_run
 from workers.plan.documents import Run, find_document, read_plan, read_result
+from workers.plan.erasures import Erasures, read_erasures
 from workers.plan.snapshot_document import read_pruned
 from workers.sink import committed
 from workers.store import PATIENCE, Patience
@@ -33,7 +35,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run at one moment. Images = labelled + failed + owed, where nothing is strange."""
+    """A run at one moment. Images = labelled + failed + owed + forgotten, where nothing is strange
+    and no erasure under way.
+    """
 
     run_id: str
     state: State
@@ -47,6 +51,8 @@ class RunStatus:
     """Committed shards."""
     labelled: int = 0
     failed: int = 0
+    forgotten: int = 0
+    """Whose rows were erased; of a finished run, since then."""
     failed_by_code: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     strange: Sequence[str] = ()
@@ -75,7 +81,8 @@ def status_of(
     run = read_run(output, files, patience)
     if files.finished:
         found = committed(output, files.run_id, patience)
-        status = _finished(run, read_result(run, patience), found)
+        result, erasures = read_result(run, patience), read_erasures(output, patience)
+        status = _finished(run, result, found, erasures)
         pruned = read_pruned(output, files.ordinal, patience) if files.pruned else None
         return replace(status, state=State.PRUNED, snapshot=pruned.snapshot) if pruned else status
     heartbeat = _heartbeat(run, files, patience)
@@ -94,14 +101,18 @@ def status_of(
     if plan is None:
         return known
     counts = count_rows(output, plan, shards, patience)
+    erasures = read_erasures(output, patience)
+    forgotten = sum(erasures.state(page.name, page.sha256).rows for page in plan.pages)
+    there = sum(map(plan.images_of, shards))
     return replace(
         known,
         images=plan.items,
-        owed=plan.items - sum(map(plan.images_of, shards)),
+        owed=plan.items - there - max(0, forgotten - _erased(plan, there, counts)),
         shards=plan.shards,
         parts=counts.parts,
         labelled=counts.labelled,
         failed=counts.failed,
+        forgotten=forgotten,
         failed_by_code=counts.failed_by_code,
         skipped=plan.skipped,
         strange=tuple(counts.strange),
@@ -109,7 +120,11 @@ def status_of(
     )
 
 
-def _finished(run: Run, result: Result, found: Container[int]) -> RunStatus:
+def _finished(run: Run, result: Result, found: Container[int], erasures: Erasures) -> RunStatus:
+    states = [erasures.state(part.name, part.sha256) for part in result.parts]
+    failed = Counter(result.failed_by_code)
+    for state in states:
+        failed.subtract(state.failed_by_code)
     return RunStatus(
         run_id=run.spec.run_id,
         state=State.FINISHED,
@@ -119,11 +134,19 @@ def _finished(run: Run, result: Result, found: Container[int]) -> RunStatus:
         owed=0,
         shards=len(result.parts),
         parts=sum(shard in found for shard in range(len(result.parts))),
-        labelled=result.labelled,
-        failed=result.failed,
-        failed_by_code=result.failed_by_code,
+        labelled=result.labelled - sum(state.labelled for state in states),
+        failed=failed.total(),
+        forgotten=sum(state.rows for state in states),
+        failed_by_code=+failed,
         skipped=result.skipped,
     )
+
+
+def _erased(plan: Plan, images: int, counts: Counts) -> int:
+    """How many of the `images` of committed shards have no row any more."""
+    strange = (shard_of(name) for name in counts.strange)
+    sound = images - sum(plan.images_of(shard) for shard in strange if shard is not None)
+    return sound - counts.labelled - counts.failed
 
 
 def _heartbeat(run: Run, files: RunFiles, patience: Patience) -> Heartbeat | None:

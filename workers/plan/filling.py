@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from schemas.job import JobSpec
 from schemas.outcome import UsageError
+from workers.plan.erasures import read_erasures
 from workers.plan.known import known_runs
 from workers.plan.listing import Listing
 from workers.plan.owed import Owed
@@ -27,6 +28,8 @@ class PlanRule(StrEnum):
     """An earlier run labelled just this version, or found that it cannot be labelled."""
     LEFT = "left"
     """It is owed, and the limit is reached: the next night begins with it."""
+    FORGOTTEN = "forgotten"
+    """Somebody asked that it be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,14 @@ def fill(
     """
     failed = _choose_failed(job, listing, patience) if job.replay_of else None
     skipped: Counter[str] = Counter()
+    erasures = read_erasures(job.output, patience)
     for page in list_images(job, patience):
-        listing.add(page.images)
+        images = erasures.without_forgotten(page.images)
+        listing.add(images)
         skipped += page.skipped
+        skipped[PlanRule.FORGOTTEN] += len(page.images) - len(images)
     tally = listing.tally()
-    if not tally.items:
+    if not tally.items and not (job.incremental and skipped[PlanRule.FORGOTTEN]):
         raise UsageError(no_images(job.input, skipped))
     skipped[PlanRule.LISTED_AGAIN] = tally.listed - tally.items
     if job.incremental:

@@ -9,6 +9,7 @@ from schemas.outcome import BucketsightError, ForeignPartError, RunFolderError
 from schemas.run import PartRecord, Plan, Result, ResultPart
 from schemas.uri import join
 from workers.plan.documents import Run, find_document
+from workers.plan.erasures import read_erasures
 from workers.sink import commit, committed, read_part, tidy
 from workers.store import PATIENCE, Patience
 from workers.threads import in_order
@@ -35,7 +36,7 @@ def finish(
     # what is not listed may have been written a moment ago, or somebody took it away
     seen = {shard: record for shard, record in known.items() if shard in found}
     result = replace(
-        _result(plan, _records(run, plan, seen, patience)),
+        _result(run, plan, _records(run, plan, seen, patience), patience),
         outcome=outcome,
         estimate=_estimate(run, patience),
     )
@@ -57,7 +58,7 @@ def _records(
         yield known[shard] if shard in known else next(others)
 
 
-def _result(plan: Plan, records: Iterator[PartRecord]) -> Result:
+def _result(run: Run, plan: Plan, records: Iterator[PartRecord], patience: Patience) -> Result:
     parts: list[ResultPart] = []
     failed_by_code: Counter[str] = Counter()
     for record in records:
@@ -65,7 +66,7 @@ def _result(plan: Plan, records: Iterator[PartRecord]) -> Result:
         parts.append(ResultPart(record.name, record.sha256, footer.labelled, footer.failed))
         failed_by_code.update(footer.failed_by_code)
     labelled, failed = sum(part.labelled for part in parts), sum(part.failed for part in parts)
-    if labelled + failed != plan.items:
+    if plan.items - labelled - failed != _forgotten(run, plan, patience):
         raise RunFolderError(
             f"run {plan.run_id}: {labelled + failed:,} rows for {plan.items:,} items"
         )
@@ -79,6 +80,12 @@ def _result(plan: Plan, records: Iterator[PartRecord]) -> Result:
         skipped=plan.skipped,
         parts=tuple(parts),
     )
+
+
+def _forgotten(run: Run, plan: Plan, patience: Patience) -> int:
+    """How many of its items are in no page and no part any more."""
+    erasures = read_erasures(run.output, patience)
+    return sum(erasures.state(page.name, page.sha256).rows for page in plan.pages)
 
 
 def _estimate(run: Run, patience: Patience) -> Estimate | None:

@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from schemas.image import InputFormat
 from schemas.job import TEXT_COLUMN, JobSpec
-from schemas.outcome import DamagedPlanError, UsageError
+from schemas.outcome import BusyError, DamagedPlanError, UsageError
 from schemas.rows import PassedColumn, row_schema
 from schemas.run import ListPage, Plan, PlanPage
 from schemas.uri import join
 from workers.plan.cut import SMALL_SHARDS, Cut, cut_for
 from workers.plan.documents import Run, read_plan
+from workers.plan.erasures import read_erasures
 from workers.plan.filling import fill
 from workers.plan.listing import Listing, open_listing
 from workers.plan.pages import cut_pages, encode_list, encode_page
@@ -36,7 +37,7 @@ def freeze(
     Of drivers that plan at the same time one wins, and all go on with its plan. `shard_images`,
     `device`, `batch_size` and `most` matter to a new plan only, and the first three stand in it for
     those who go on with it. Raises UsageError for an INPUT without images and a replay of nothing,
-    StoreError also where the temporary folder is full.
+    BusyError where rows are being erased, StoreError also where the temporary folder is full.
     """
     plan = read_plan(run, patience)
     if plan is not None:
@@ -51,6 +52,8 @@ def freeze(
         return plan
     job = run.spec.job
     attempt = uuid4().hex
+    erasures = read_erasures(run.output, patience)
+    erasures.require_ended()
     gone: tuple[ListPage, ...] = ()
     left: tuple[ListPage, ...] = ()
     with open_listing(job.looked_at) as listing:
@@ -80,6 +83,11 @@ def freeze(
         gone=gone,
         left=left,
     )
+    if read_erasures(run.output, patience).last != erasures.last:
+        raise BusyError(
+            f"{run.output}: rows were erased while run {plan.run_id} was planned, which may be of "
+            "its images; come again"
+        )
     stored = commit(run.output, run.names.plan, plan.to_json(), patience)
     return Plan.from_json(stored, join(run.output, run.names.plan))
 

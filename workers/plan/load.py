@@ -11,22 +11,30 @@ from schemas.outcome import DamagedPlanError
 from schemas.run import ListPage, Plan, PlanPage
 from schemas.uri import join
 from workers.plan.documents import Run, find_document
+from workers.plan.erasures import Erasures, read_erasures
 from workers.plan.pages import decode_page, pick
 from workers.store import PATIENCE, Patience
 
 
 def load_shards(
-    run: Run, plan: Plan, skip: Container[int] = (), patience: Patience = PATIENCE
+    run: Run,
+    plan: Plan,
+    skip: Container[int] = (),
+    patience: Patience = PATIENCE,
+    erasures: Erasures | None = None,
 ) -> Iterator[Shard]:
-    """The shards of `plan` in their order, but those whose index is in `skip`.
+    """The shards of `plan` in their order, but those whose index is in `skip`, and those of which
+    all is forgotten.
 
-    A page is held at a time, and one with nothing but skipped shards is not read. Raises
-    DamagedPlanError where a page is missing or altered, StoreError.
+    A page is held at a time, and one with nothing but skipped shards is not read. What was erased
+    is read unless it is given. Raises DamagedPlanError where a page is missing or altered,
+    StoreError.
     """
+    erasures = erasures or read_erasures(run.output, patience)
     for page in plan.pages:
         indexes = range(page.first_shard, page.first_shard + page.shards)
         if not all(index in skip for index in indexes):
-            yield from decode_page(_read(run.output, page, patience), skip)
+            yield from decode_page(_read(run.output, page, erasures, patience), skip)
 
 
 def sample(
@@ -38,10 +46,12 @@ def sample(
     """
     if not plan.pages:
         return ()
+    erasures = read_erasures(run.output, patience)
     chosen = {page * (len(plan.pages) - 1) // max(1, pages - 1) for page in range(pages)}
     found: list[ImageRef] = []
     for page in sorted(chosen):
-        found += pick(_read(run.output, plan.pages[page], patience), images * pages // len(chosen))
+        data = _read(run.output, plan.pages[page], erasures, patience)
+        found += pick(data, images * pages // len(chosen))
     return tuple(found)
 
 
@@ -49,17 +59,19 @@ def load_list(
     output: str, pages: Sequence[ListPage], patience: Patience = PATIENCE
 ) -> Iterator[pa.Table]:
     """The tables of a list beside a plan, `Plan.gone` or `Plan.left`. Raises as `load_shards`."""
+    erasures = read_erasures(output, patience)
     for page in pages:
         # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
-        file = pq.ParquetFile(pa.BufferReader(_read(output, page, patience)))
+        file = pq.ParquetFile(pa.BufferReader(_read(output, page, erasures, patience)))
         yield file.read(use_threads=False)
 
 
-def _read(output: str, page: PlanPage | ListPage, patience: Patience) -> bytes:
+def _read(output: str, page: PlanPage | ListPage, erasures: Erasures, patience: Patience) -> bytes:
     place = join(output, page.name)
     data = find_document(output, page.name, patience)
     if data is None:
         raise DamagedPlanError(f"{place}, a page of the plan, is missing")
-    if hashlib.sha256(data).hexdigest() != page.sha256:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest not in [state.sha256 for state in erasures.states(page.name, page.sha256)]:
         raise DamagedPlanError(f"{place}, a page of the plan, was altered")
     return data

@@ -106,6 +106,8 @@ def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:
 def pick(data: bytes, count: int) -> list[ImageRef]:
     """Up to `count` images of the page, evenly spaced."""
     table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
+    if not table.num_rows:  # all of it is forgotten
+        return []
     places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(int))
     return list(images_of(table.take(places)))
 

@@ -46,11 +46,17 @@ def create_on_disk(output: str, name: str, data: bytes) -> bool:
 
 
 def replace_on_disk(path: str, data: bytes) -> None:
-    """Write `path` over: a reader sees the old content or the new. Raises OSError."""
+    """Write `path` over: a reader sees the old content or the new, which is durable when this
+    returns. Raises OSError.
+    """
     target = Path(path)
     folder = target.parent / SCRATCH
-    with _scratch(folder, data, target) as scratch:
-        scratch.replace(target)
+    try:
+        with _scratch(folder, data, target) as scratch:
+            scratch.replace(target)
+    except FileExistsError as error:  # what is there is in nobody's way
+        raise OSError(errno.EBUSY, "its scratch file was removed meanwhile", path) from error
+    _sync_folder(target.parent)
     if target.parent.parent.name != RUNS:  # that of a run is its parts' too, and goes with it
         with suppress(OSError):
             folder.rmdir()

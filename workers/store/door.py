@@ -53,9 +53,10 @@ def fetch_tail(uri: str, length: int, seconds: float | None = None) -> bytes:
 
 
 def replace(uri: str, data: bytes, seconds: float | None = None) -> None:
-    """Write `uri` over; a reader sees the old content or the new, whole.
+    """Write `uri` over; a reader sees the old content or the new, whole, which is durable then.
 
-    Only for what decides nothing: all else is created once, by `workers.sink`.
+    Only for what decides nothing, and for what is to be forgotten: all else is created once, by
+    `workers.sink`.
     """
     store_of(uri).replace(uri, data, seconds)
 
