@@ -89,7 +89,7 @@ def _asked_for(output: str, number: int | None) -> list[RunFiles]:
 def _told(proof: Proof) -> list[str]:
     run, plan = f"Run {proof.run_id}", proof.plan
     counts = f"{proof.labelled:,} labelled + {proof.failed:,} failed"
-    counts += f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten)
+    counts += f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten and not proof.pruned)
     if proof.broken:
         places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
         return [f"{run} is broken in {places}:", *_broken(proof.broken), *_owed(proof)]
@@ -123,9 +123,10 @@ def _told_of_snapshot(proof: SnapshotProof) -> list[str]:
     if proof.broken:
         places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
         return [f"{name} is broken in {places}:", *_broken(proof.broken)]
+    forgotten = f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten)
     return [
         f"{name} is whole: {one.rows:,} images = {proof.labelled:,} labelled + "
-        f"{proof.failed:,} failed, {proof.deleted:,} of them deleted from INPUT.",
+        f"{proof.failed:,} failed{forgotten}, {proof.deleted:,} of them deleted from INPUT.",
         f"  {len(one.parts):,} parts have their digests, no image comes twice, and "
         f"{len(one.runs):,} runs are those that it absorbed",
     ]

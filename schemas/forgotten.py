@@ -53,6 +53,8 @@ class ErasedFile:
     """Of these, where they are rows of labels; 0 for entries of a plan."""
     failed_by_code: dict[str, int] = field(default_factory=dict)
     """Likewise."""
+    deleted: int = 0
+    """Of rows of a snapshot, those that INPUT no longer listed."""
 
     def __post_init__(self) -> None:
         # JSON has no tuples

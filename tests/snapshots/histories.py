@@ -18,6 +18,7 @@ from schemas.snapshot import Snapshot
 from tests.runs import SCHEMAS, job_spec, row
 from workers.plan import Run, finish, load_shards
 from workers.plan.cut import Cut
+from workers.plan.erasures import read_erasures
 from workers.plan.pages import cut_pages, encode_page, items_table
 from workers.sink import commit, commit_part
 from workers.snapshots.make import write_table
@@ -151,7 +152,10 @@ def _right(rows: list[dict[str, Any]], lists: Mapping[str, tuple[int, set[str]]]
 def rows_of(output: str, snapshot: Snapshot | None) -> Rows:
     """The rows of a snapshot, each once, in the order of their ids."""
     assert snapshot
-    tables = [file.read() for _, file in read_files(output, files_of(snapshot), None)]
+    tables = [
+        file.read()
+        for _, file in read_files(output, files_of(snapshot, read_erasures(output)), None)
+    ]
     rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist() if tables else []
     ids = [row["item_id"] for row in rows]
     assert ids == sorted(set(ids))

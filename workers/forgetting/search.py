@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.forgotten import ErasedFile
 from schemas.run import LABELS, RUNS
-from schemas.snapshot import SNAPSHOTS
+from schemas.snapshot import ADDED_COLUMNS, DELETED, SNAPSHOTS
 from schemas.uri import join
 from workers.forgetting.asked import Asked
 from workers.forgetting.rewrite import failures, places_of, read_rows, taken, without_rows
@@ -119,18 +120,22 @@ def _look(
             return ErasedFile(name, before, before, ()), set()
         places = places_of(list(rows))
         after = hashlib.sha256(without_rows(data, places)).hexdigest()
-        labelled, failed = _counts(taken(read_rows(data), places))
+        labelled, failed, deleted = _counts(taken(read_rows(data), places))
     except (pa.ArrowException, OSError):
         return None
-    return ErasedFile(name, before, after, places, labelled, failed), set().union(*rows.values())
+    file = ErasedFile(name, before, after, places, labelled, failed, deleted)
+    return file, set().union(*rows.values())
 
 
-def _counts(lost: pa.Table) -> tuple[int, dict[str, int]]:
-    """How many were labelled, and failed by code: nothing where they are entries of a plan."""
+def _counts(lost: pa.Table) -> tuple[int, dict[str, int], int]:
+    """How many were labelled, failed by code, and of a snapshot deleted: none where they are
+    entries of a plan.
+    """
     if "status" not in lost.column_names:
-        return 0, {}
+        return 0, {}, 0
     failed = failures(lost)
-    return len(lost) - failed.total(), dict(failed)
+    deleted = pc.sum(lost[DELETED]).as_py() if all(f in lost.schema for f in ADDED_COLUMNS) else 0
+    return len(lost) - failed.total(), dict(failed), deleted
 
 
 def _columns(data: bytes) -> list[str]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.forgotten import FORGOTTEN, ErasedFile, Erased, Erasure, names_of, salted
+from schemas.forgotten import FORGOTTEN, Erased, ErasedFile, Erasure, names_of, salted
 from schemas.image import ImageRef
 from schemas.outcome import BusyError
 from schemas.uri import join
@@ -26,6 +26,7 @@ class FileState:
     rows: int = 0
     labelled: int = 0
     failed_by_code: Mapping[str, int] = field(default_factory=Counter)
+    deleted: int = 0
 
     @property
     def failed(self) -> int:
@@ -38,6 +39,7 @@ class FileState:
             self.rows + lost.rows,
             self.labelled + lost.labelled,
             Counter(self.failed_by_code) + Counter(lost.failed_by_code),
+            self.deleted + lost.deleted,
         )
 
 

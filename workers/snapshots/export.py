@@ -97,7 +97,7 @@ def export(
     """
     write = EXPORTS[kind]
     require_new(destination, history.output, patience)
-    runs = [parts_of(one.run, patience) for one in history.fresh]
+    runs = [parts_of(one.run, history.erasures, patience) for one in history.fresh]
     told = Exported(destination)
     with gathered(history, runs, patience) as choice:
         write(_Latest(history, choice, told, patience))

@@ -41,7 +41,7 @@ def gathered(
                     _add(choice, join(output, file.name), pa.table(batch), origins)
         for source, (one, pages) in newest_lists(history, patience).items():
             number = history.sources.index(source)
-            for ids in gone_ids(output, pages, patience):
+            for ids in gone_ids(history, pages, patience):
                 choice.add_gone(number, one.files.ordinal, ids)
         yield choice
 
@@ -50,7 +50,7 @@ def _several(
     history: History, runs: Sequence[RunParts]
 ) -> list[tuple[Sequence[RowFile], RunParts | None]]:
     """The files of the snapshot, and those of each run."""
-    snapshot = [(files_of(history.snapshot), None)] if history.snapshot else []
+    snapshot = [(files_of(history.snapshot, history.erasures), None)] if history.snapshot else []
     return [*snapshot, *((parts.files, parts) for parts in runs)]
 
 
@@ -99,12 +99,14 @@ def newest_lists(
 
 
 def gone_ids(
-    output: str, pages: Sequence[ListPage], patience: Patience = PATIENCE
+    history: History, pages: Sequence[ListPage], patience: Patience = PATIENCE
 ) -> Iterator[pa.Array]:
     """The ids on each page of such a list. Raises DamagedPlanError, StoreError."""
     for page in pages:
-        data = find_document(output, page.name, patience)
-        if data is None or hashlib.sha256(data).hexdigest() != page.sha256:
-            raise DamagedPlanError(f"{join(output, page.name)}, a page of the plan, was altered")
+        place = join(history.output, page.name)
+        wanted = history.erasures.state(page.name, page.sha256).sha256
+        data = find_document(history.output, page.name, patience)
+        if data is None or hashlib.sha256(data).hexdigest() != wanted:
+            raise DamagedPlanError(f"{place}, a page of the plan, was altered")
         file = pq.ParquetFile(pa.BufferReader(data))
         yield file.read(["item_id"], use_threads=False)["item_id"].combine_chunks()

@@ -10,6 +10,7 @@ from schemas.snapshot import Snapshot
 from schemas.uri import join
 from workers.inspection import RunFiles, find_runs, read_run
 from workers.plan import Run
+from workers.plan.erasures import Erasures, read_erasures
 from workers.plan.snapshot_document import newest_snapshot
 from workers.store import PATIENCE, Patience
 from workers.threads import in_order
@@ -49,6 +50,8 @@ class History:
     snapshot: Snapshot | None
     pruned: frozenset[str]
     """The run_id of every pruned run of OUTPUT, of whatever meaning."""
+    erasures: Erasures
+    """All of OUTPUT, each ended before anything else was read."""
 
     @property
     def fresh(self) -> list[PastRun]:
@@ -70,8 +73,10 @@ def read_history(
 
     Raises UsageError where there is no run, no such meaning or more than one, or one of its runs is
     of a schema version that this program does not know; RunFolderError where a pruned run is in no
-    snapshot; StoreError.
+    snapshot; BusyError where rows are being erased; StoreError.
     """
+    erasures = read_erasures(output, patience)
+    erasures.require_ended()
     # Tombstones are listed before the snapshot is looked for: it has the rows of all of them.
     found = find_runs(output, patience)
     read = partial(read_run, output, patience=patience)
@@ -80,7 +85,7 @@ def read_history(
     ours = tuple(one for one in runs if one.meaning_id == meaning_id)
     pruned = frozenset(files.run_id for files in found if files.pruned)
     snapshot = newest_snapshot(output, meaning_id, patience)
-    history = History(output, meaning_id, ours, snapshot, pruned)
+    history = History(output, meaning_id, ours, snapshot, pruned, erasures)
     for one in history.fresh:
         _require_readable(output, one)
     return history, sorted({one.meaning_id for one in runs} - {meaning_id})

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.outcome import RunFolderError, Status
+from schemas.outcome import BusyError, RunFolderError, Status
 from schemas.snapshot import (
     ABSORBED_SCHEMA,
     AbsorbedRun,
@@ -21,12 +21,13 @@ from schemas.snapshot import (
 )
 from schemas.uri import join
 from workers.plan.documents import find_document
+from workers.plan.erasures import read_erasures
 from workers.plan.snapshot_document import newest_snapshot
 from workers.sink import commit
 from workers.snapshots.choice import Choice
 from workers.snapshots.gather import gathered
 from workers.snapshots.history import History
-from workers.snapshots.parts import RunParts, parts_of
+from workers.snapshots.parts import RunParts, files_of, parts_of
 from workers.store import PATIENCE, Patience, client_errors, remove
 from workers.threads import in_order
 
@@ -65,12 +66,14 @@ def compact(history: History, patience: Patience = PATIENCE) -> Compaction:
 
     Nothing is written before all that is read was held against its digest. Of two that do so at
     once one wins. Raises RunFolderError where a part is missing or altered, UsageError where rows
-    are of another schema or do not fit together, StoreError also where a disk is full.
+    are of another schema or do not fit together, BusyError where rows are erased meanwhile,
+    StoreError also where a disk is full.
     """
     fresh = [one.run for one in history.fresh if one.files.finished]
     if not fresh:
         return Compaction(history.snapshot)
-    added = list(in_order(partial(parts_of, patience=patience), fresh))
+    read_parts = partial(parts_of, erasures=history.erasures, patience=patience)
+    added = list(in_order(read_parts, fresh))
     before = history.snapshot
     names = SnapshotNames(history.meaning_id, before.ordinal + 1 if before else 1)
     kept = _Kept(names, uuid4().hex)
@@ -83,7 +86,9 @@ def compact(history: History, patience: Patience = PATIENCE) -> Compaction:
         ordinal=names.ordinal,
         attempt=kept.attempt,
         replaces=before.ordinal if before else 0,
-        replaced_rows=before.rows if before else 0,
+        replaced_rows=sum(file.rows for file in files_of(before, history.erasures))
+        if before
+        else 0,
         added_rows=sum(parts.rows for parts in added),
         superseded=read - kept.labelled - kept.failed,
         labelled=kept.labelled,
@@ -95,6 +100,9 @@ def compact(history: History, patience: Patience = PATIENCE) -> Compaction:
     )
     if read != snapshot.replaced_rows + snapshot.added_rows:
         raise AssertionError(f"{read} rows were read, and others are told of")
+    if read_erasures(history.output, patience).last != history.erasures.last:
+        _take_away(history.output, snapshot, patience)
+        raise BusyError(f"{history.output}: rows that were read are erased now; come again")
     return _created(history.output, snapshot, len(added), patience)
 
 

@@ -15,6 +15,7 @@ from schemas.snapshot import Snapshot
 from schemas.uri import join
 from workers.plan import Run, read_plan
 from workers.plan.documents import find_document
+from workers.plan.erasures import Erasures
 from workers.sink import committed, fetch_part
 from workers.store import PATIENCE, Patience
 from workers.threads import in_order
@@ -32,6 +33,7 @@ class RowFile:
     sha256: str
     """"": of an unfinished run, whose plan alone vouches for it."""
     rows: int
+    """Of an unfinished run at most so many: some may be forgotten."""
     document: str
     """What names it by its digest."""
 
@@ -51,8 +53,9 @@ class RunParts:
         return sum(file.rows for file in self.files)
 
 
-def parts_of(run: Run, patience: Patience = PATIENCE) -> RunParts:
-    """The parts of a finished run as its result names them, or those that an unfinished one has.
+def parts_of(run: Run, erasures: Erasures, patience: Patience = PATIENCE) -> RunParts:
+    """The parts of a finished run as its result names them, or those that an unfinished one has,
+    without what was erased of them.
 
     Raises RunFolderError where the result was altered or a part is none of the plan's, UsageError,
     StoreError.
@@ -70,10 +73,15 @@ def parts_of(run: Run, patience: Patience = PATIENCE) -> RunParts:
     if names != [run.names.part(shard) for shard in range(len(names))] or rows != result.items:
         raise RunFolderError(f"{place} was altered: it does not add up; jobs/verify.py tells more")
     files = tuple(
-        RowFile(part.name, part.sha256, part.labelled + part.failed, run.names.result)
+        _row_file(part.name, part.sha256, part.labelled + part.failed, run.names.result, erasures)
         for part in result.parts
     )
     return RunParts(run, hashlib.sha256(data).hexdigest(), files, plan)
+
+
+def _row_file(name: str, sha256: str, rows: int, document: str, erasures: Erasures) -> RowFile:
+    state = erasures.state(name, sha256)
+    return RowFile(name, state.sha256, rows - state.rows, document)
 
 
 def _unfinished(run: Run, plan: Plan | None, patience: Patience) -> Iterator[RowFile]:
@@ -85,10 +93,12 @@ def _unfinished(run: Run, plan: Plan | None, patience: Patience) -> Iterator[Row
             yield RowFile(name, "", plan.images_of(shard), run.names.plan)
 
 
-def files_of(snapshot: Snapshot) -> list[RowFile]:
-    """The files of a snapshot's rows."""
+def files_of(snapshot: Snapshot, erasures: Erasures) -> list[RowFile]:
+    """The files of a snapshot's rows, without what was erased of them."""
     document = snapshot.names.snapshot
-    return [RowFile(part.name, part.sha256, part.rows, document) for part in snapshot.parts]
+    return [
+        _row_file(part.name, part.sha256, part.rows, document, erasures) for part in snapshot.parts
+    ]
 
 
 def read_files(
@@ -131,7 +141,8 @@ def _opened(place: str, file: RowFile, data: bytes) -> pq.ParquetFile:
             f"{place} is of schema version {version} and this program knows {SCHEMA_VERSION}: use "
             "the program that wrote it"
         )
-    if opened.metadata.num_rows != file.rows:
+    fewer = not file.sha256 and opened.metadata.num_rows < file.rows
+    if opened.metadata.num_rows != file.rows and not fewer:
         raise RunFolderError(
             f"{place} holds {opened.metadata.num_rows:,} rows, {file.document} says {file.rows:,}"
         )

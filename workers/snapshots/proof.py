@@ -15,6 +15,7 @@ from schemas.snapshot import DELETED, NEWEST_RUN, SNAPSHOTS, AbsorbedRun, Snapsh
 from schemas.uri import join
 from workers.inspection import Broken
 from workers.plan.documents import find_document
+from workers.plan.erasures import read_erasures
 from workers.plan.snapshot_document import newest_snapshot
 from workers.snapshots.columns import is_snapshot
 from workers.snapshots.make import read_absorbed
@@ -33,6 +34,8 @@ class SnapshotProof:
     labelled: int = 0
     failed: int = 0
     deleted: int = 0
+    forgotten: int = 0
+    """Rows that were erased."""
     broken: list[Broken] = field(default_factory=list)
 
     @property
@@ -65,7 +68,10 @@ def prove_snapshot(output: str, snapshot: Snapshot, patience: Patience = PATIENC
         proof.broken.append(Broken(document, "does not name just its own parts, in their order"))
         return proof
     last = ""
-    for file in files_of(snapshot):
+    erasures = read_erasures(output, patience)
+    lost = [erasures.state(part.name, part.sha256) for part in snapshot.parts]
+    proof.forgotten = sum(state.rows for state in lost)
+    for file in files_of(snapshot, erasures):
         try:
             for _, opened in read_files(output, [file], None, patience):
                 if not is_snapshot(opened.schema_arrow):
@@ -75,7 +81,12 @@ def prove_snapshot(output: str, snapshot: Snapshot, patience: Patience = PATIENC
         except (RunFolderError, UsageError, pa.ArrowException) as error:
             proof.broken.append(Broken(file.name, f"is not what it must be: {error}"))
     counts = (proof.labelled, proof.failed, proof.deleted)
-    if proof.whole and counts != (snapshot.labelled, snapshot.failed, snapshot.deleted):
+    told = (
+        snapshot.labelled - sum(state.labelled for state in lost),
+        snapshot.failed - sum(state.failed for state in lost),
+        snapshot.deleted - sum(state.deleted for state in lost),
+    )
+    if proof.whole and counts != told:
         problem = "counts other labelled, failed or deleted rows than its parts have"
         proof.broken.append(Broken(document, problem))
     proof.broken += _absorbed(output, snapshot, patience)

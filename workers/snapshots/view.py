@@ -28,7 +28,7 @@ def view_of(history: History, patience: Patience = PATIENCE) -> str:
 
     Raises UsageError where there is no row yet, and as `parts_of`.
     """
-    fresh = [parts_of(one.run, patience) for one in history.fresh]
+    fresh = [parts_of(one.run, history.erasures, patience) for one in history.fresh]
     schemas = schemas_of(history, fresh, patience)
     sides = [*_snapshot_side(history), *_runs_side(history, any(one.files for one in fresh))]
     if not sides:
