@@ -2,10 +2,13 @@
 
 Usage: python jobs/nightly.py CONFIG.toml [--max-images N] [--deadline 90m|6h]
        python jobs/nightly.py CONFIG.toml --plan [--price-per-hour X]
+       python jobs/nightly.py CONFIG.toml --forget URI [URI…]
 
 Owed is what is new, changed, was never reached, or failed for a reason that may have passed; with
 another prompt, model or precision it is everything. jobs/configuration.py says what CONFIG.toml
-holds. A limit leaves the rest to the next night, which begins with it.
+holds. A limit leaves the rest to the next night, which begins with it. With --forget nothing is
+labelled: the rows of these images, or of all in such a container, are erased from every OUTPUT, and
+no run labels them again (docs/forgetting.md).
 
 Exit codes: 0 nothing is owed but what a limit left, 1 failed, 2 bad usage (nothing is touched),
 3 more failed images than a collection's max_failed allows, 75 stopped, or another night is at work:
@@ -28,10 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from jobs.arguments import Parser, add_plan_flags, positive, require_plan
 from jobs.configuration import Collection, read_configuration, seconds_of
 from jobs.display import display
+from jobs.forgetting import forget_all
 from jobs.labelling import plan_job, say
 from jobs.ray_environment import prepare_ray
 from jobs.summary import night_summary
-from schemas.outcome import BucketsightError, ExitCode, LimitReachedError, StoppedError
+from schemas.outcome import BucketsightError, ExitCode, LimitReachedError, StoppedError, UsageError
 from workers.plan import read_plan
 from workers.threads import leave
 
@@ -69,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parse(arguments)
     try:
         require_plan(given)
+        _require_alone(given)
         collections = read_configuration(given.config)
     except BucketsightError as error:
         say(f"{PROGRAM}: {error}")
@@ -77,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _planned(collections, given)
     # until the driver takes the signals, both end the process in the same quiet way
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if given.forget:
+        return _forgotten(collections, given.forget)
     prepare_ray()
     limits = Limits(given.max_images, _until(given.deadline))
     codes = {ExitCode.COMPLETE}
@@ -103,7 +110,26 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="stop after so long; what is under way has its drain_seconds beyond",
     )
     add_plan_flags(parser)
+    parser.add_argument(
+        "--forget", nargs="+", metavar="URI", help="erase all rows of these images, and label none"
+    )
     return parser.parse_args(arguments)
+
+
+def _require_alone(given: argparse.Namespace) -> None:
+    """Raises UsageError for a flag that says how to label, beside one that labels nothing."""
+    flags = {"--max-images": given.max_images, "--deadline": given.deadline, "--plan": given.plan}
+    if given.forget and (other := next((flag for flag, value in flags.items() if value), "")):
+        raise UsageError(f"--forget labels nothing: leave {other} out")
+
+
+def _forgotten(collections: Sequence[Collection], uris: Sequence[str]) -> ExitCode:
+    """Erase the rows of the images `uris` everywhere."""
+    try:
+        return min(forget_all(PROGRAM, collections, uris), key=WORST_FIRST.index)
+    except KeyboardInterrupt:
+        say(f"{PROGRAM}: stopped; the same command goes on")
+        return ExitCode.INTERRUPTED
 
 
 def _planned(collections: Sequence[Collection], given: argparse.Namespace) -> ExitCode:
