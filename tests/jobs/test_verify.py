@@ -111,6 +111,7 @@ def test_json_tells_the_same(folder: str, capsys: pytest.CaptureFixture[str]) ->
             "labelled": 4,
             "failed": 2,
             "failed_by_code": {"truncated": 2},
+            "forgotten": 0,
             "owed_shards": [],
             "pruned": False,
             "broken": [{"shard": 3, "file": run.names.part(3), "problem": "is missing"}],
