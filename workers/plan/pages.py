@@ -96,6 +96,8 @@ def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:
     """The shards of the page, in their order, but those whose index is in `skip`."""
     # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
     table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
+    if not table.num_rows:  # all of it is forgotten
+        return
     shards, starts = np.unique(table["shard"].to_numpy(), return_index=True)
     ends = [*starts[1:], table.num_rows]
     for index, start, end in zip(shards.tolist(), starts.tolist(), ends, strict=True):
