@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,8 @@ NAMED = 5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, do, tell; returns the exit code."""
     given = _parse(arguments)
+    # its temporary folder may be large, and goes when it is interrupted
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         history, others = read_history(canonical(given.output), given.meaning)
         if given.view:

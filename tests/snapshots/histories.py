@@ -185,25 +185,29 @@ CODES = [None, None, ErrorCode.TRUNCATED, ErrorCode.NOT_FOUND]
 
 
 def made_up(seed: int) -> list[Night]:
-    """A past at random: versions that come and never come back, two INPUTs, two prompts, failures,
-    runs that are unfinished or empty, items that go and sometimes return, columns of all types.
+    """A past at random: versions that come and never come back, two INPUTs of which one holds the
+    other, two prompts, failures, runs that are unfinished or empty, items that go and sometimes
+    return, columns of all types.
     """
     draw = random.Random(seed)
-    version = dict.fromkeys([f"{number}.png" for number in range(9)], 0)
+    version = dict.fromkeys([f"in/{number}.png" for number in range(4)], 0)
+    version |= dict.fromkeys([f"in/more/{number}.png" for number in range(5)], 0)
     two = draw.sample(sorted(KINDS), 2)  # of three what comes out would depend on the way
     nights = []
     for _ in range(draw.randrange(2, 9)):
         for name in draw.sample(sorted(version), 2):
             version[name] += 1
-        names = draw.sample(sorted(version), draw.randrange(0, 9))
+        input = draw.choice(["in", "in", "in/more"])
+        there = [name for name in sorted(version) if name.startswith(f"{input}/")]
+        names = draw.sample(there, draw.randrange(len(there)))
         incremental = draw.random() < 0.5
-        left = sorted(set(version) - set(names))
+        left = sorted(set(there) - set(names))
         if not incremental:
-            names = names or ["0.png"]
+            names = names or there[:1]
         kinds = draw.sample(two, 1) if draw.random() < 0.6 else []
         columns = tuple(PassedColumn("said", kind) for kind in kinds)
         items = {
-            name: Told(
+            name.removeprefix(f"{input}/"): Told(
                 f"v{version[name]}",
                 draw.choice(CODES),
                 {column.name: draw.choice([None, *KINDS[column.type]]) for column in columns},
@@ -211,14 +215,15 @@ def made_up(seed: int) -> list[Night]:
             for name in names
         }
         shards = -(-len(items) // 2)
+        gone = draw.sample(left, min(2, len(left)))
         half = shards and nights and draw.random() < 0.25
         nights.append(
             Night(
                 items,
-                input=draw.choice(["in", "in", "more"]),
+                input=input,
                 prompt=draw.choice(["<ImageHere>", "<ImageHere>", "<ImageHere> or"]),
                 parts=draw.randrange(shards) if half else None,
-                gone=draw.sample(left, min(2, len(left))) if incremental else None,
+                gone=[name.removeprefix(f"{input}/") for name in gone] if incremental else None,
                 columns=columns,
             )
         )

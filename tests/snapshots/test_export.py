@@ -7,6 +7,8 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import deltalake
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,6 +22,7 @@ from workers.plan import finish, freeze, load_shards, open_run
 from workers.sink import commit_part
 from workers.snapshots import files
 from workers.snapshots.destination import path_of
+from workers.snapshots.export import delta_options
 from workers.store import fetch, list_pages
 
 COLOURS = ("red", "green", "blue", "white")
@@ -71,19 +74,19 @@ def test_captions_become_texts_under_their_images_names(
     assert capsys.readouterr().err.count("\n") == 3
 
 
-def test_lines_and_delta_tables_hold_the_same_rows(folder: str) -> None:
+def test_lines_and_delta_tables_hold_the_same_rows(store: str) -> None:
     """Of each labelled image that is there all columns, as JSON and as a Delta table."""
-    output = past(folder)
+    output = past(store)
     for kind in ("jsonl", "delta"):
-        assert compact.main([output, "--to", kind, f"{folder}/{kind}"]) == 0
-    (lines,) = Path(folder, "jsonl").glob("*")
-    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+        assert compact.main([output, "--to", kind, f"{store}/{kind}"]) == 0
+    assert names_in(f"{store}/jsonl") == ["rows-00000.jsonl"]
+    lines = fetch(f"{store}/jsonl/rows-00000.jsonl").decode().splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [one["caption"] for one in rows] == ["it is a.jpg", "it is a.png", "it is new"]
     assert rows[0]["labelled_at"] == "2024-01-02T03:04:05+00:00"
-    deltalake = pytest.importorskip("deltalake")
-    table = deltalake.DeltaTable(f"{folder}/delta").to_pyarrow_table().sort_by("item_id")
-    found = [json.loads(files.json_of(one)) for one in table.to_pylist()]
-    assert found == rows
+    table = deltalake.DeltaTable(f"{store}/delta", storage_options=delta_options(store))
+    found = table.to_pyarrow_table().sort_by("item_id").to_pylist()
+    assert [json.loads(files.json_of(one)) for one in found] == rows
 
 
 def labelled(place: str, input: str, kind: InputFormat) -> str:
@@ -120,8 +123,6 @@ def collection(place: str, kind: InputFormat) -> str:
                 tar.addfile(member, io.BytesIO(png(colour)))
         put(place, "in/x.tar", buffer.getvalue())
         return f"{place}/in/x.tar"
-    import pyarrow as pa
-
     table = pa.table({"image": [png(colour) for colour in COLOURS]})
     pq.write_table(table, f"{place}/x.parquet")
     return f"{place}/x.parquet"

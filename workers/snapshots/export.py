@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.job import JobSpec
-from schemas.outcome import Status, UsageError
+from schemas.outcome import Status, StoreError, UsageError
 from schemas.snapshot import DELETED
 from schemas.uri import is_local
 from workers.images.decode import format_of
@@ -171,6 +171,7 @@ def _tars(latest: _Latest) -> None:
 def _delta(latest: _Latest) -> None:
     try:
         from deltalake import write_deltalake
+        from deltalake.exceptions import DeltaError
     except ImportError as error:
         raise UsageError("--to delta needs a package that is not installed: deltalake") from error
     told, schema = latest.told, latest.choice.schema.remove_metadata()
@@ -181,16 +182,22 @@ def _delta(latest: _Latest) -> None:
             yield from table.replace_schema_metadata(None).to_batches()
 
     reader = pa.RecordBatchReader.from_batches(schema, batches())
-    options = None if is_local(told.destination) else _delta_options()
-    write_deltalake(told.destination, reader, storage_options=options)
+    try:
+        options = delta_options(told.destination)
+        write_deltalake(told.destination, reader, storage_options=options)
+    except (DeltaError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise StoreError(f"{told.destination} cannot be written now: {first}") from error
     told.files = 1
 
 
-def _delta_options() -> dict[str, str]:
-    """It reads the environment too, but not this variable of it."""
+def delta_options(place: str) -> dict[str, str] | None:
+    """What deltalake is to be told of the store of `place`: of the environment it does not read
+    this variable.
+    """
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
-    if not endpoint:
-        return {}
+    if is_local(place) or not endpoint:
+        return None
     return {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": str(endpoint.startswith("http:"))}
 
 
