@@ -24,6 +24,7 @@ from workers.driver import run
 from workers.estimate import Estimated, estimate_job
 from workers.inspection import find_runs, prove
 from workers.request import Options, Request, Wish
+from workers.store import fetch
 
 PICTURES = 60
 
@@ -150,9 +151,11 @@ def test_a_run_that_is_begun_and_a_night_owe_less(images: Path, tmp_path: Path, 
     assert len(find_runs(str(output))) == 1
 
 
-def test_the_estimate_is_what_the_replicas_said(images: Path, tmp_path: Path, model: str) -> None:
-    """Seconds, bytes and failures of replicas that tell exact ones, for as many as are asked."""
-    request = Request(str(images), str(tmp_path / "out"), (Wish("caption"),), model)
+def test_the_estimate_is_what_the_replicas_said(images: Path, bucket: str, model: str) -> None:
+    """Seconds and bytes of replicas that tell exact ones; it is kept in a bucket, too, where the
+    next one replaces it.
+    """
+    request = Request(str(images), f"{bucket}/out", (Wish("caption"),), model)
     options = Options(replicas=1, batch_size=2, shard_images=30)
     said: list[str] = []
     found = estimate_job(request, options, said.append, FakeReplica)
@@ -166,7 +169,10 @@ def test_the_estimate_is_what_the_replicas_said(images: Path, tmp_path: Path, mo
     assert one.seconds(1).likely == pytest.approx(1.6)
     assert one.seconds(5).likely == pytest.approx(0.8)
     assert one.output_bytes == pytest.approx(60 * 1.0 + 2 * 1000)
-    assert one.run_id == ""
+    assert fetch(found.place) == one.to_json()
+    again = estimate_job(request, replace(options, shard_images=60), print, FakeReplica)
+    assert again.estimate and again.estimate.shards == ((60, 1),)
+    assert fetch(found.place) == again.estimate.to_json()
     assert f"{PICTURES} images are owed; 1 replica on cpu look at some" in said
 
 
