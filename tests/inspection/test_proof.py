@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from tests.inspected import (
     with_value,
 )
 from tests.runs import job_spec, put
+from tests.schemas.test_estimate import OUTCOME
 from workers.inspection import Broken, Proof, find_runs, prove
 from workers.plan import Run, finish, freeze, open_run
 from workers.store import fetch
@@ -314,6 +316,7 @@ def changed(data: bytes, field: str, value: object) -> bytes:
         ("run_id", "00000002", "is of run 00000002"),
         ("failed_by_code", {"truncated": 1}, "counts 2 failed, and 1 by their codes"),
         ("failed_by_code", {"not_found": 2}, "counts other error codes than the rows have"),
+        ("outcome", asdict(replace(OUTCOME, images=8)), "has its driver see 8 images committed"),
     ],
 )
 def test_a_result_that_does_not_add_up_is_found(
