@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 
 from schemas import document
-from schemas.document import build as _build
 from schemas.estimate import Estimate, Outcome
 from schemas.job import JobSpec
 from schemas.outcome import DamagedPlanError, RunFolderError, UsageError
@@ -148,7 +147,7 @@ class RunSpec:
                 f"{place} was altered: its job is not the one that its names are of; put it back "
                 "as it was, or start afresh with --new-run"
             )
-        return _build(cls, place, fields | {"job": job})
+        return document.build(cls, place, fields | {"job": job})
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class ClaimNames:
         """Raises UsageError for what is no spec."""
         value = document.loads(data, place)
         names = value.keys() & {"fingerprint", "lineage"}
-        return _build(cls, place, {name: value[name] for name in names})
+        return document.build(cls, place, {name: value[name] for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +232,8 @@ class Plan:
         value = document.loads_format(data, place, OLDER_PLAN_FORMAT, PLAN_FORMAT)
         parts = {"pages": PlanPage, "columns": PassedColumn, "gone": ListPage, "left": ListPage}
         for name, kind in parts.items():
-            value[name] = tuple(_build(kind, place, one) for one in value.get(name, ()))
-        plan = _build(cls, place, value | {"digest": hashlib.sha256(data).hexdigest()})
+            value[name] = tuple(document.build(kind, place, one) for one in value.get(name, ()))
+        plan = document.build(cls, place, value | {"digest": hashlib.sha256(data).hexdigest()})
         if not plan._adds_up():
             raise DamagedPlanError(
                 f"{place} was altered: its counts do not add up; put it back as it was, or start "
@@ -284,7 +283,7 @@ class PartFooter:
     @classmethod
     def from_json(cls, data: bytes, place: str) -> Self:
         """The footer of the part at `place`. Raises UsageError for one of another format."""
-        return _build(cls, place, document.loads_format(data, place, FOOTER_FORMAT))
+        return document.build(cls, place, document.loads_format(data, place, FOOTER_FORMAT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +309,7 @@ class Heartbeat:
     @classmethod
     def from_json(cls, data: bytes, place: str) -> Self:
         """The heartbeat that lies at `place`. Raises UsageError for one of another format."""
-        return _build(cls, place, document.loads_format(data, place, HEARTBEAT_FORMAT))
+        return document.build(cls, place, document.loads_format(data, place, HEARTBEAT_FORMAT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,5 +363,5 @@ class Result:
                 value[name] = kind.from_fields(value[name], place)
             elif value.get(name) is not None:
                 raise UsageError(f"{place} is not what this program writes: its {name} is none")
-        parts = tuple(_build(ResultPart, place, part) for part in value.pop("parts", ()))
-        return _build(cls, place, value | {"parts": parts})
+        parts = tuple(document.build(ResultPart, place, part) for part in value.pop("parts", ()))
+        return document.build(cls, place, value | {"parts": parts})

@@ -1,5 +1,6 @@
 """jobs/compact.py: what it makes, deletes and refuses, what it says, and its exit codes."""
 
+import hashlib
 import json
 import resource
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs import compact, replay, status, verify
@@ -295,6 +298,38 @@ def test_nothing_is_deleted_that_no_sound_snapshot_has(
         put(output, name, data)
     assert not any(files.pruned for files in find_runs(output))
     assert compact.main([output, "--prune"]) == 0
+
+
+def test_an_image_that_comes_twice_is_found(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though digests and counts agree; so is a count that is not the rows'."""
+    output = two_nights(folder)
+    compact.main([output])
+    snapshot = newest_snapshot(output, MEANING)
+    assert snapshot
+    (part,) = snapshot.parts
+    rows = pq.ParquetFile(f"{output}/{part.name}").read()
+    for altered, labelled, problem in (
+        (pa.concat_tables([rows, rows.slice(5)]), 7, f"{part.name} is not what it must be"),
+        (rows, 5, f"{snapshot.names.snapshot} counts other labelled, failed or deleted rows"),
+    ):
+        buffer = pa.BufferOutputStream()
+        pq.write_table(altered, buffer)
+        data = bytes(buffer.getvalue())
+        digest, count = hashlib.sha256(data).hexdigest(), len(altered)
+        told_of = replace(
+            snapshot,
+            parts=(replace(part, sha256=digest, rows=count),),
+            labelled=labelled,
+            failed=count - labelled,
+            superseded=8 - count,
+        )
+        put(output, part.name, data)
+        put(output, snapshot.names.snapshot, told_of.to_json())
+        capsys.readouterr()
+        assert verify.main([output]) == 1
+        assert problem in capsys.readouterr().out
 
 
 def test_foreign_files_are_in_nobodys_way(folder: str) -> None:
