@@ -104,7 +104,8 @@ def make_buckets(text: str) -> None:
 def play(block: Block, said: str) -> None:
     """Do what a block says that holds no commands, in the folder where we are.
 
-    A configuration is written there; `said` is what the page's commands have said so far.
+    A configuration is written there; SQL knows the views of the files *.sql; `said` is what the
+    page's commands have said so far.
     """
     if block.language == "toml":
         name = re.match(r"# (\S+\.toml)\n", block.text)
@@ -112,7 +113,10 @@ def play(block: Block, said: str) -> None:
         Path(name[1]).write_text(block.text, encoding="utf-8")
         assert read_configuration(name[1])
     elif block.language == "sql":
-        assert duckdb.sql(block.text).fetchall(), f"{block} finds nothing"
+        with duckdb.connect() as database:
+            for views in Path().glob("*.sql"):
+                database.execute(views.read_text(encoding="utf-8"))
+            assert database.sql(block.text).fetchall(), f"{block} finds nothing"
     elif block.language == "python":
         exec(compile(block.text, str(block), "exec"), {})
     elif block.language == "text":
@@ -122,7 +126,10 @@ def play(block: Block, said: str) -> None:
 
 
 def run(words: Sequence[str]) -> str:
-    """What a command says that succeeds: one of jobs/ in this process, one of TYPED in its own."""
+    """What a command says that succeeds: one of jobs/ in this process, one of TYPED in its own.
+
+    Behind `>` stands the file that its answer goes to.
+    """
     shown = shlex.join(words)
     if words[0] == "make":
         return "".join(run(recipe) for recipe in _recipes(words))
@@ -131,15 +138,18 @@ def run(words: Sequence[str]) -> str:
         return ""
     job = re.fullmatch(r"\.venv/bin/python jobs/(\w+)\.py", " ".join(words[:2]))
     assert job, f"nobody runs {shown}: run it, or name the test that holds it"
-    said = io.StringIO()
-    with _as_before(), redirect_stdout(said), redirect_stderr(said):
-        arguments = [os.path.expanduser(word) for word in words[2:]]
+    answer, said = io.StringIO(), io.StringIO()
+    end = words.index(">") if ">" in words else len(words)
+    with _as_before(), redirect_stdout(answer), redirect_stderr(said):
+        arguments = [os.path.expanduser(word) for word in words[2:end]]
         try:
             code = importlib.import_module(f"jobs.{job[1]}").main(arguments)
         except SystemExit as ended:
             code = ended.code
     assert code == 0, f"{shown} ended with {code}:\n{said.getvalue()}"
-    return said.getvalue()
+    for file in words[end + 1 :]:
+        Path(file).write_text(answer.getvalue(), encoding="utf-8")
+    return answer.getvalue() + said.getvalue()
 
 
 def _recipes(words: Sequence[str]) -> list[list[str]]:

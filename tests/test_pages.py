@@ -20,6 +20,7 @@ from jobs.configuration import REQUIRED
 from schemas.outcome import PASSING
 from schemas.rows import ITEM_COLUMNS, ORIGIN_COLUMNS, OUTCOME_COLUMNS
 from schemas.version import ROOT
+from tests.deploy.scripts import submit
 from tests.fleets import FleetHere
 from tests.pages import PAGES, PICTURES, Block, blocks, make_buckets, make_checkout, name_of, play
 from tests.pages import run as run_command
@@ -31,6 +32,9 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.simulation": (
         "tests/simulation/test_simulation.py::test_a_seed_gives_the_same_run_again"
     ),
+    ".venv/bin/python deploy/submit.py": (
+        "tests/deploy/test_submit.py::test_the_exit_code_is_the_drivers"
+    ),
     ".venv/bin/python jobs/benchmark.py": (
         "tests/jobs/test_benchmark.py::test_one_command_is_one_table"
     ),
@@ -41,7 +45,10 @@ ELSEWHERE = {
     "RAY_ADDRESS=": (
         "tests/jobs/test_ray_job_submit.py::test_a_shell_that_knows_the_address_needs_no_submission"
     ),
+    "docker": "tests/deploy/test_image.py::test_what_is_copied_is_enough_to_run",
     "export RAY_AUTH_MODE=token": "tests/jobs/clusters.py::ray_head",
+    "journalctl": "tests/deploy/test_systemd.py::test_systemd_accepts_both",
+    "kubectl": "tests/deploy/test_kubernetes.py::test_kubernetes_accepts_its_objects",
     "make chaos": "tests/faults/test_kills.py::test_on_a_disk",
     "make install": "tests/test_repository.py::test_an_install_without_the_cpu_torch_says_why",
     "make simulate": (
@@ -52,6 +59,9 @@ ELSEWHERE = {
     "ray down": "tests/test_ray_cluster.py::test_rays_own_checker_accepts_it",
     "ray job submit": "tests/jobs/test_ray_job_submit.py::test_a_submitted_job_labels_its_images",
     "ray up": "tests/test_ray_cluster.py::test_rays_own_checker_accepts_it",
+    "sudo cp deploy/systemd/": "tests/deploy/test_systemd.py::test_systemd_accepts_both",
+    "sudo systemctl": "tests/deploy/test_systemd.py::test_systemd_accepts_both",
+    "systemctl": "tests/deploy/test_systemd.py::test_systemd_accepts_both",
     "source .venv/bin/activate": "tests/jobs/clusters.py::ray_head",
 }
 """Commands that are not run here, by how they begin, and who holds what they do."""
@@ -133,6 +143,8 @@ def look_at(words: list[str], patch: pytest.MonkeyPatch) -> None:
     """Have the program of a command read its words, and do nothing."""
     while re.fullmatch(r"[A-Z_]+=\S+", words[0]):
         words = words[1:]
+    for path in re.findall(r"\bdeploy/[^\s=]+", " ".join(words)):
+        assert list(ROOT.glob(path)), path
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     elif words[0] == "ray":
@@ -144,10 +156,14 @@ def look_at(words: list[str], patch: pytest.MonkeyPatch) -> None:
             command = command.commands[word]
         command.make_context(words[1], words[words.index(command.name) + 1 :])
         if words[driver:]:
-            look_at([f".venv/bin/{words[driver]}", *words[driver + 1 :]], patch)
+            look_at(words[driver:], patch)
     elif words[1] == "-m":
         module = (ROOT / words[2].replace(".", "/") / "__main__.py").read_text()
         assert all(f'"{word}"' in module for word in words if word.startswith("--"))
+    elif words[:2] == [".venv/bin/python", "deploy/submit.py"]:
+        patch.chdir(ROOT)
+        _, job = submit()._parse(words[2:])
+        look_at(shlex.split(job.entrypoint.rpartition("exec ")[2]), patch)
     elif words[0].endswith("python"):
         job = importlib.import_module(f"jobs.{Path(words[1]).stem}")
         if hasattr(job, "_parser"):
@@ -165,11 +181,13 @@ def test_all_that_is_held_elsewhere_is_on_a_page() -> None:
 
 
 TYPED = r"^(\$ |\S*python |(make|ray|pip|kubectl|import|from|SELECT) |\[\[)"
+INDENTED = r"\n\n {4}\S"
 
 
 def test_commands_stand_in_blocks_that_say_so() -> None:
-    """No block without a language holds something to type."""
+    """No block without a language holds something to type, and none is there by indentation."""
     for page in PAGES:
+        assert not re.search(INDENTED, page.read_text(encoding="utf-8")), page
         for block in blocks(page):
             if not block.language:
                 typed = re.search(TYPED, block.text, re.MULTILINE)
