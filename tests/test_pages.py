@@ -19,6 +19,7 @@ from ray.scripts import scripts
 from jobs.configuration import REQUIRED
 from schemas.outcome import PASSING
 from schemas.rows import ITEM_COLUMNS, ORIGIN_COLUMNS, OUTCOME_COLUMNS
+from schemas.snapshot import ADDED_COLUMNS
 from schemas.version import ROOT
 from tests.deploy.scripts import submit
 from tests.fleets import FleetHere
@@ -285,6 +286,13 @@ def test_the_schema_page_names_every_column(played: Played) -> None:
     assert set(schema.names) - {"colour"} <= set(cells)
     for name, task in TASKS.items():
         assert re.search(rf"^\| `{name}` \| {task.version} \|", text, re.MULTILINE), name
+
+
+def test_the_snapshots_page_names_what_rows_have_more() -> None:
+    """By name and type."""
+    text = (ROOT / "docs" / "snapshots.md").read_text(encoding="utf-8")
+    for column in ADDED_COLUMNS:
+        assert re.search(rf"^\| `{column.name}` \| {column.type}, never null", text, re.MULTILINE)
 
 
 def test_a_row_reads_as_the_schema_page_says(played: Played) -> None:
