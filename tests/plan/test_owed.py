@@ -10,12 +10,13 @@ import pytest
 from schemas import document
 from schemas.image import ImageRef, InputFormat
 from schemas.job import JobSpec
-from schemas.outcome import ErrorCode, RunFolderError, UsageError
+from schemas.outcome import ErrorCode, RunFolderError, StoreError, UsageError
 from schemas.rows import row_schema
 from schemas.run import Plan, RunNames
 from tests.runs import SCHEMAS, caption, job_spec, png, put, row
 from workers.plan import Run, finish, freeze, load_list, load_shards, open_run, read_plan
 from workers.plan import owed as module
+from workers.plan.known import known_runs
 from workers.plan.listing import open_listing
 from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA, Owed
 from workers.sink import commit_part, committed
@@ -256,6 +257,20 @@ def test_a_snapshot_is_known(store: str) -> None:
     label(run, plan)
     put(store, "in/1.png", png("green"))
     assert night(store)[0] == ["1.png"]
+
+
+def test_rows_that_are_pruned_while_they_are_read(folder: str) -> None:
+    """A night that began to read them stops for now, rather than taking them for unknown."""
+    for number in range(3):
+        put(folder, f"in/{number}.png", png())
+    _, plan, run = night(folder)
+    label(run, plan)
+    known = known_runs(run.spec.job)
+    compact(read_history(run.output)[0])
+    prune(read_history(run.output)[0])
+    with pytest.raises(StoreError, match="pruned while its rows were read"):
+        list(known.rows())
+    assert sum(len(table) for table in known_runs(run.spec.job).rows()) == 3
 
 
 def test_what_an_earlier_program_wrote_counts(folder: str) -> None:

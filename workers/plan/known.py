@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 
 from schemas import document
 from schemas.job import JobSpec
-from schemas.outcome import PASSING, RunFolderError, Status
+from schemas.outcome import PASSING, RunFolderError, Status, StoreError
 from schemas.run import RunNames, RunSpec
 from schemas.snapshot import NEWEST_RUN, Snapshot
 from schemas.uri import join
 from workers.plan.documents import Run, find_document, ordinals, read_plan
 from workers.plan.load import load_list
 from workers.plan.owed import KNOWN_SCHEMA
-from workers.plan.snapshot_document import newest_snapshot
+from workers.plan.snapshot_document import newest_snapshot, read_pruned
 from workers.sink import committed, fetch_part
 from workers.source.fetching import SpanFile
 from workers.store import PATIENCE, Patience, Span, ask, entry_at, fetch
@@ -114,7 +114,21 @@ def _rows_of(run: Run, patience: Patience) -> Iterator[pa.Table]:
         _, data = fetch_part(run.output, plan.run_id, plan.digest, shard, patience)
         return _known(data, ordinal)
 
-    yield from in_order(read, sorted(committed(run.output, plan.run_id, patience)))
+    try:
+        yield from in_order(read, sorted(committed(run.output, plan.run_id, patience)))
+    except RunFolderError:
+        _require_kept(run, patience)
+        raise
+    _require_kept(run, patience)
+
+
+def _require_kept(run: Run, patience: Patience) -> None:
+    """Raises StoreError where the run's parts went into a snapshot while they were read."""
+    if read_pruned(run.output, run.names.ordinal, patience) is not None:
+        raise StoreError(
+            f"run {run.spec.run_id} was pruned while its rows were read; the same command begins "
+            "anew, with the snapshot that has them"
+        )
 
 
 def _known(part: bytes, ordinal: int) -> pa.Table:
