@@ -23,7 +23,8 @@ from jobs.summary import printable, skipped_kinds
 from schemas.outcome import BucketsightError, ExitCode, UsageError
 from schemas.run import REPORT
 from schemas.uri import canonical, is_local, join
-from workers.inspection import State, find_run, find_runs
+from workers.inspection import RunFiles, State, find_run, find_runs, read_run
+from workers.plan import read_plan
 from workers.report.page import Around, render
 from workers.report.story import Story, tell
 from workers.store import PATIENCE, ask, replace
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target = canonical(given.to) if given.to else join(output, REPORT)
     try:
         runs = find_runs(output, PATIENCE)
-        files = runs[-1] if given.run is None else find_run(output, runs, given.run)
+        files = _newest(output, runs) if given.run is None else find_run(output, runs, given.run)
         _require_folder(target)
         story = tell(output, files, PATIENCE)
         _write(target, render(story, _around(story)))
@@ -56,11 +57,25 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     description = "Make one page of what a run did with its images, to be looked at in a browser."
     parser = Parser(prog=PROGRAM, description=description)
     parser.add_argument("output", metavar="OUTPUT", help="the job's OUTPUT")
-    parser.add_argument("--run", type=positive, metavar="N", help="default: the newest run")
+    parser.add_argument(
+        "--run",
+        type=positive,
+        metavar="N",
+        help="default: the newest run that had images to look at",
+    )
     parser.add_argument(
         "--to", metavar="FILE", help=f"where the page is written (default: OUTPUT/{REPORT})"
     )
     return parser.parse_args(arguments)
+
+
+def _newest(output: str, runs: Sequence[RunFiles]) -> RunFiles:
+    """The newest run, but for nights in which nothing was owed: these have nothing to show."""
+    for files in reversed(runs):
+        plan = read_plan(read_run(output, files)) if files.planned else None
+        if plan is None or plan.items:
+            return files
+    return runs[-1]
 
 
 def _require_folder(target: str) -> None:

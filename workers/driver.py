@@ -119,6 +119,8 @@ def run(
             return Finished(this, read_result(this), before=True)
         if request.incremental and not this.claimed:
             require_silence(this.output, this.spec.run_id)
+            if _is_too_coarse(this, options.most_images):
+                this = open_run_of(jobs, lambda: chosen()[1], new_run=True)
         again = "the same command" + (" without --new-run" if options.new_run else "")
         try:
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
@@ -245,16 +247,14 @@ class _Driver:
         """The shards of a run that was planned before, and are not for this night."""
         if self.options.most_images is None:
             return set()
-        images, later = 0, set()
+        left, later = self.options.most_images, set()
         for shard in range(plan.shards):
-            if shard not in done:
-                images += plan.images_of(shard)
-                if images > self.options.most_images:
-                    later.add(shard)
-        if len(done | later) == plan.shards > len(done):
-            raise self._limit_reached(
-                plan, done, f"--max-images {self.options.most_images:,} is less than a shard of it"
-            )
+            if shard in done:
+                continue
+            if plan.images_of(shard) <= left:
+                left -= plan.images_of(shard)
+            else:
+                later.add(shard)
         return later
 
     def _limit_reached(self, plan: Plan, before: Set[int], why: str) -> LimitReachedError:
@@ -294,6 +294,18 @@ class _Driver:
             drain_seconds=self.options.drain_seconds,
             again=self.again,
         )
+
+
+def _is_too_coarse(run: Run, most_images: int | None) -> bool:
+    """Whether an unfinished night's run is cut into shards of which not one is within the limit:
+    what it owes is planned anew then, in smaller ones.
+    """
+    plan = None if most_images is None else read_plan(run)
+    if plan is None:
+        return False
+    done = committed(run.output, plan.run_id)
+    owed = (plan.images_of(shard) for shard in range(plan.shards) if shard not in done)
+    return min(owed, default=0) > (most_images or 0)
 
 
 def require_places(request: Request) -> None:

@@ -5,8 +5,9 @@ import pytest
 from schemas.outcome import UsageError
 from schemas.run import RunNames
 from tests.inspected import delete, finished, planned
-from tests.runs import put
+from tests.runs import job_spec, png, put
 from workers.inspection import RunFiles, find_run, find_runs, read_run, successor
+from workers.plan import open_run
 
 
 def test_runs_are_found_in_their_order(store: str) -> None:
@@ -52,6 +53,21 @@ def test_only_a_later_run_of_the_same_job_takes_its_place(folder: str) -> None:
     runs = find_runs(run.output)
     assert successor(run.output, runs, runs[0]) == runs[2]
     assert successor(run.output, runs, runs[2]) is None
+
+
+def test_a_later_night_takes_the_place_of_an_earlier_one(folder: str) -> None:
+    """Whatever it asks: all that the earlier one owed is owed to it. Of another INPUT it does not,
+    nor does a run that is no night.
+    """
+    run, _ = planned(folder, incremental=True)
+    planned(folder, prompt="what else is <ImageHere>")
+    put(folder, "in/more/1.png", png())
+    open_run(job_spec(f"{folder}/in/more", run.output, incremental=True))
+    runs = find_runs(run.output)
+    assert successor(run.output, runs, runs[0]) is None
+    planned(folder, prompt="what else is <ImageHere>", incremental=True)
+    runs = find_runs(run.output)
+    assert successor(run.output, runs, runs[0]) == runs[3]
 
 
 def test_a_run_is_read_where_it_lies(folder: str) -> None:

@@ -112,7 +112,9 @@ def test_a_replay_says_what_it_is_of(folder: str) -> None:
 
 
 def test_a_night_without_work_says_so(folder: str) -> None:
-    """Nothing was owed; what was settled before is counted, and what is deleted since."""
+    """Nothing was owed; what was settled before is counted, and what is deleted since. Whoever
+    names no run is shown the newest one that has something to show.
+    """
     for number in range(3):
         put(folder, f"in/{number}.png", png())
     run, plan = planned(folder, incremental=True)
@@ -121,7 +123,8 @@ def test_a_night_without_work_says_so(folder: str) -> None:
     Path(folder, "in", "1.png").unlink()
     run, plan = planned(folder, incremental=True)
     finish(run, plan, {})
-    html = page(run)
+    assert lead(page(run)).startswith("3 of 3 images")
+    html = page(run, "--run", "2")
     assert (run.spec.run_id, state(html)) == ("00000002", "complete, nothing to do")
     assert lead(html).startswith("Nothing was looked at")
     rows = [[cell.text for cell in row.children] for row in html.at("counts").all("tr")]

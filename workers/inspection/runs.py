@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from schemas.job import JobSpec
 from schemas.outcome import RunFolderError, UsageError
 from schemas.run import RUNS, ClaimNames, RunNames
 from schemas.uri import join
@@ -83,14 +84,26 @@ def read_run(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Run
 def successor(
     output: str, runs: Sequence[RunFiles], files: RunFiles, patience: Patience = PATIENCE
 ) -> RunFiles | None:
-    """The newest later run of the same job: as there is one, no command goes on with `files`."""
+    """The newest later run of the same job, or of a night any later one over the same INPUT: as
+    there is one, no command goes on with `files`.
+    """
     fingerprint = fingerprint_of(output, files, patience)
+    job = read_run(output, files, patience).spec.job
     for later in reversed(runs):
         if later.ordinal <= files.ordinal:
             break
         if fingerprint_of(output, later, patience) == fingerprint:
             return later
+        if job.incremental and _is_night_over(output, later, job, patience):
+            return later
     return None
+
+
+def _is_night_over(output: str, files: RunFiles, job: JobSpec, patience: Patience) -> bool:
+    """Whether the run was to label what is owed of the INPUT of `job`, whatever it asked."""
+    other = read_run(output, files, patience).spec.job
+    same_input = (other.input, other.input_format) == (job.input, job.input_format)
+    return other.incremental and same_input
 
 
 def fingerprint_of(output: str, files: RunFiles, patience: Patience = PATIENCE) -> str:
