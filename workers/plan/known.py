@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from schemas import document
 from schemas.job import JobSpec
 from schemas.outcome import PASSING, RunFolderError, Status, StoreError
-from schemas.run import RunNames, RunSpec
+from schemas.run import Plan, RunNames, RunSpec
 from schemas.snapshot import NEWEST_RUN, Snapshot
 from schemas.uri import join
 from workers.plan.documents import Run, find_document, ordinals, read_plan
@@ -61,9 +62,11 @@ class Known:
         if self.snapshot:
             for part in self.snapshot.parts:
                 yield from _rows_of_snapshot(join(self.output, part.name), self.patience)
-        for run in self.runs:
-            if run.run_id not in absorbed:
-                yield from _rows_of(Run(run, finished=False), self.patience)
+        runs = [Run(run, finished=False) for run in self.runs if run.run_id not in absorbed]
+        plans = in_order(partial(read_plan, patience=self.patience), runs)  # there may be hundreds
+        for run, plan in zip(runs, plans, strict=True):
+            if plan is not None and plan.shards:
+                yield from _rows_of(run, plan, self.patience)
 
     def left(self, job: JobSpec) -> Iterator[pa.Table]:
         """What the newest plan of `job` left for the next one, in tables of LEFT_SCHEMA.
@@ -104,10 +107,7 @@ def _spec_of(output: str, ordinal: int, meaning: str, patience: Patience) -> Run
     return replace(spec, job=replace(spec.job, output=output))  # it may have been moved
 
 
-def _rows_of(run: Run, patience: Patience) -> Iterator[pa.Table]:
-    plan = read_plan(run, patience)
-    if plan is None:
-        return
+def _rows_of(run: Run, plan: Plan, patience: Patience) -> Iterator[pa.Table]:
     ordinal = run.names.ordinal
 
     def read(shard: int) -> pa.Table:
