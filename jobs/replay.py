@@ -92,8 +92,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _chosen(output: str, number: int | None, codes: Sequence[ErrorCode]) -> Run | None:
     """The run to replay, or None: it failed nowhere.
 
+    By default that is the newest that failed somewhere, is no replay, and whose job was not done
+    again since. A run that is pruned has no rows to tell what failed: an older one comes before it.
+
     Raises:
-        UsageError: the run is unfinished, or there is none.
+        UsageError: the run is unfinished or pruned, or there is none.
     """
     runs = find_runs(output)
     if number is not None:
@@ -101,14 +104,17 @@ def _chosen(output: str, number: int | None, codes: Sequence[ErrorCode]) -> Run 
     finished = [files for files in runs if files.finished]
     if not finished:
         return _if_it_failed(output, runs[-1], codes)
-    done_since = set()
+    done_since, pruned = set(), None
     for files in reversed(finished):
-        fingerprint = fingerprint_of(output, files)
-        if fingerprint not in done_since and not read_run(output, files).spec.job.replay_of:
-            run = _if_it_failed(output, files, codes)
-            if run:
+        run, fingerprint = read_run(output, files), fingerprint_of(output, files)
+        if fingerprint not in done_since and not run.spec.job.replay_of and _failed(run, codes):
+            if not files.pruned:
                 return run
-        done_since.add(fingerprint)
+            pruned = pruned or run
+        if not run.spec.job.incremental:  # a night leaves alone what lies in the image
+            done_since.add(fingerprint)
+    if pruned:
+        raise UsageError(pruned_away(pruned.spec.run_id))
     return None
 
 
@@ -121,8 +127,13 @@ def _if_it_failed(output: str, files: RunFiles, codes: Sequence[ErrorCode]) -> R
             f"run {files.run_id} is unfinished, and what it owes may still fail: finish it first, "
             f"with {command_for(run.spec.job)}"
         )
+    return run if _failed(run, codes) else None
+
+
+def _failed(run: Run, codes: Sequence[ErrorCode]) -> bool:
+    """Whether an image of the finished `run` did, for one of the reasons `codes` or for any."""
     failed = read_result(run).failed_by_code
-    return run if any(failed.get(code) for code in codes or failed) else None
+    return any(failed.get(code) for code in codes or failed)
 
 
 def _request(run: RunSpec, output: str, model: str | None, codes: tuple[ErrorCode, ...]) -> Request:

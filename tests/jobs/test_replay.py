@@ -10,9 +10,11 @@ import pytest
 from jobs import replay
 from jobs.arguments import LabellingArguments
 from schemas.outcome import ErrorCode
+from schemas.run import RunNames
 from tests.inspected import finished, planned
 from tests.jobs.commands import PATIENCE, ROOT, caption, environment
 from tests.pictures import picture, write_pictures
+from tests.runs import put
 from workers.model.description import SHIPPED, describe
 
 POCKET = describe(SHIPPED / "pocket").manifest.digest
@@ -67,6 +69,25 @@ def test_what_was_done_well_since_is_not_replayed(
     finished(folder, failing=(), new_run=True, model_digest=POCKET)
     assert replay.main([run.output]) == 0
     assert capsys.readouterr().out == "Nothing to replay: no image failed.\n"
+    assert not asked
+
+
+def test_what_failed_in_a_night_is_replayed_after_idle_ones(
+    folder: str, asked: list[LabellingArguments], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later night does not look again at what lies in the image. Of a pruned run nothing tells
+    what failed: an older one is taken, and where there is none that is said.
+    """
+    once = {"model_digest": POCKET}
+    run, _ = finished(folder, **once)
+    finished(folder, incremental=True, **once, prompt="every night <ImageHere>")
+    finished(folder, failing=(), incremental=True, **once, prompt="every night <ImageHere>")
+    assert replayed(run.output, asked) == "00000002"
+    put(run.output, RunNames(2).pruned, b"{}")
+    assert replayed(run.output, asked) == "00000001"
+    put(run.output, RunNames(1).pruned, b"{}")
+    assert replay.main([run.output]) == 2
+    assert "run 00000002 is pruned" in capsys.readouterr().err
     assert not asked
 
 
