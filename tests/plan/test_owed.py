@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace as replaced
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 from schemas import document
 from schemas.image import ImageRef, InputFormat
 from schemas.job import JobSpec
-from schemas.outcome import ErrorCode, RunFolderError, StoreError, UsageError
+from schemas.outcome import ErrorCode, StoreError, UsageError
 from schemas.rows import row_schema
 from schemas.run import Plan, RunNames
 from tests.runs import SCHEMAS, caption, job_spec, png, put, row
@@ -19,7 +20,7 @@ from workers.plan import owed as module
 from workers.plan.known import known_runs
 from workers.plan.listing import open_listing
 from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA, Owed
-from workers.sink import commit_part, committed
+from workers.sink import commit, commit_part, committed
 from workers.snapshots import compact, prune, read_history
 from workers.store import entry_at, fetch, remove, replace
 
@@ -231,15 +232,22 @@ def test_labels_of_a_later_program_are_not_guessed_at(folder: str) -> None:
     assert sorted(Path(folder).rglob("*")) == before
 
 
-def test_a_list_that_was_altered_is_told(folder: str) -> None:
-    """What a night left is read by its digest: one that is not the plan's stops the next."""
-    for number in range(3):
-        put(folder, f"in/{number}.png", png())
-    _, plan, run = night(folder, most=1)
-    label(run, plan)
-    replace(f"{run.output}/{plan.left[0].name}", b"other")
-    with pytest.raises(RunFolderError, match="altered"):
-        night(folder)
+def test_what_was_planned_and_not_reached_comes_first(folder: str) -> None:
+    """A night's run that is left behind is owed before all that it had left itself; where its
+    lists are damaged the order is lost, and nothing else.
+    """
+    for name in "abcdefgh":
+        put(folder, f"in/{name}.png", png())
+    _, _, run = night(folder, most=4)
+    anew = replaced(run.spec, claimant="another", run_id="00000002")
+    commit(run.output, RunNames(2).spec, anew.to_json())
+    again = freeze(Run(anew, finished=False), 2, "cpu", 8, most=5)
+    planned = [image.item_id[-5] for shard in load_shards(run, again) for image in shard.images]
+    assert planned == ["a", "b", "c", "d", "e"]
+    put(folder, "in/0.png", png())
+    replace(f"{run.output}/{again.left[0].name}", b"other")
+    label(Run(anew, finished=False), again)
+    assert night(folder, most=2)[0] == ["0.png", "f.png"]
 
 
 def test_a_snapshot_is_known(store: str) -> None:

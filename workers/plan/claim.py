@@ -84,11 +84,17 @@ def _newest(
     claimed: Sequence[int],
     patience: Patience,
 ) -> Run | None:
-    """The newest run of the job; of an incremental one only if it is unfinished."""
+    """The newest run of the job; of an incremental one only if it is unfinished, and INPUT was
+    listed for it, or would be before that of any later run.
+    """
     for ordinal in reversed(claimed):
         run = _begun(jobs, chosen, ordinal, patience)
-        if run is not None:
-            return None if run.finished and run.spec.job.incremental else run
+        if run is None:
+            continue
+        if not run.spec.job.incremental:
+            return run
+        late = ordinal < claimed[-1] and read_plan(run, patience) is None
+        return None if run.finished or late else run
     return None
 
 

@@ -5,6 +5,7 @@ is owed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,13 +15,19 @@ import pyarrow.parquet as pq
 
 from schemas import document
 from schemas.job import JobSpec
-from schemas.outcome import PASSING, RunFolderError, Status, StoreError
+from schemas.outcome import (
+    PASSING,
+    DamagedPlanError,
+    RunFolderError,
+    Status,
+    StoreError,
+)
 from schemas.run import Plan, RunNames, RunSpec
 from schemas.snapshot import NEWEST_RUN, Snapshot
 from schemas.uri import join
 from workers.plan.documents import Run, find_document, ordinals, read_plan
-from workers.plan.load import load_list
-from workers.plan.owed import KNOWN_SCHEMA
+from workers.plan.load import load_list, load_shards
+from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA
 from workers.plan.snapshot_document import newest_snapshot, read_pruned
 from workers.sink import committed, fetch_part
 from workers.source.fetching import SpanFile
@@ -29,6 +36,9 @@ from workers.threads import in_order
 
 BATCH_ROWS = 100_000
 """Of a snapshot, that are read at once."""
+
+LONGEST = 0
+"""Since when that is owed which a run planned, and nobody looked at: before any run."""
 
 _COLUMNS = ["item_id", "input_digest", "status", "error_code"]
 
@@ -69,16 +79,31 @@ class Known:
                 yield from _rows_of(run, plan, self.patience)
 
     def left(self, job: JobSpec) -> Iterator[pa.Table]:
-        """What the newest plan of `job` left for the next one, in tables of LEFT_SCHEMA.
+        """What the newest plan of `job` left to the next one, in tables of LEFT_SCHEMA: of what it
+        planned and nobody looked at first, for that had waited the longest.
 
-        Raises DamagedPlanError, StoreError, UsageError.
+        It is the order of what is owed and no more: what of it is damaged is left out. Raises
+        StoreError, UsageError.
         """
         for spec in reversed(self.runs):
-            if spec.job.fingerprint() == job.fingerprint():
-                plan = read_plan(Run(spec, finished=False), self.patience)
-                if plan is not None:
-                    return load_list(job.output, plan.left, self.patience)
-        return iter(())
+            if spec.job.fingerprint() != job.fingerprint():
+                continue
+            run = Run(spec, finished=False)
+            with suppress(DamagedPlanError):
+                plan = read_plan(run, self.patience)
+                if plan is None:
+                    continue
+                yield from _unreached(run, plan, self.patience)
+                yield from load_list(job.output, plan.left, self.patience)
+            return
+
+
+def _unreached(run: Run, plan: Plan, patience: Patience) -> Iterator[pa.Table]:
+    done = committed(run.output, plan.run_id, patience)
+    if len(done) < plan.shards:
+        for shard in load_shards(run, plan, skip=done, patience=patience):
+            ids = [image.item_id for image in shard.images]
+            yield pa.table([ids, pa.repeat(LONGEST, len(ids)).cast(pa.int32())], LEFT_SCHEMA)
 
 
 def known_runs(job: JobSpec, patience: Patience = PATIENCE) -> Known:

@@ -7,7 +7,8 @@ are compared in DuckDB, range after range of ids: no step holds either of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -61,12 +62,12 @@ ANTI JOIN (SELECT item_id FROM listed WHERE {within}) AS now ON now.item_id = be
 WHERE before.run IN (SELECT run FROM runs_of_input)
 """
 
-_LEFT = """
-INSERT INTO remaining
-SELECT chosen.item_id, coalesce(waiting.since, $ordinal)
-FROM chosen LEFT JOIN waiting ON chosen.item_id = waiting.item_id
-ORDER BY coalesce(waiting.since, $ordinal), chosen.item_id OFFSET $most
-"""
+_WAITING = """(
+    SELECT chosen.item_id AS item_id, coalesce(waiting.since, $ordinal) AS since
+    FROM (FROM chosen WHERE {within}) AS chosen
+    LEFT JOIN (FROM waiting WHERE {within}) AS waiting ON chosen.item_id = waiting.item_id
+)"""
+"""What is owed, and since which run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +117,41 @@ class Owed:
             self._listing.run(gone, some.values())
         owed_items = self._count("chosen")
         if most is not None and owed_items > most:
-            self._listing.run(_LEFT, {"ordinal": ordinal, "most": most})
-            self._listing.run(
-                "DELETE FROM chosen WHERE item_id IN (SELECT item_id FROM remaining)", {}
-            )
+            self._leave(ordinal, most)
         return OwedTally(
             settled=items - owed_items,
             owed=owed_items,
             left=self._count("remaining"),
             gone=self._count("gone"),
         )
+
+    def _leave(self, ordinal: int, most: int) -> None:
+        """Of what is chosen keep the `most` that are owed the longest, by name among equals."""
+        ranges = self._listing.ranges(RANGE_ITEMS, "waiting")
+        count = "SELECT since, count(*) FROM {} GROUP BY since"
+        counts: Counter[int] = Counter()
+        for some in ranges:
+            waiting = _WAITING.format(within=some.within)
+            found = self._listing.run(count.format(waiting), {"ordinal": ordinal} | some.values())
+            counts.update(dict(found))
+        last, room = _last_that_fits(counts, most)
+        for some in ranges:  # in the order of the ids
+            waiting = _WAITING.format(within=some.within)
+            values = {"ordinal": ordinal, "last": last, "room": room} | some.values()
+            self._listing.run(
+                f"INSERT INTO remaining FROM {waiting} WHERE since > $last OR (since = $last "
+                f"AND item_id NOT IN (SELECT item_id FROM {waiting} WHERE since = $last "
+                "ORDER BY item_id LIMIT $room))",
+                values,
+            )
+            kept = f"SELECT count(*) FROM {waiting} WHERE since = $last"
+            ((here,),) = self._listing.run(kept, {"ordinal": ordinal, "last": last} | some.values())
+            room = max(0, room - here)
+            self._listing.run(
+                f"DELETE FROM chosen WHERE {some.within} AND item_id IN "
+                f"(SELECT item_id FROM remaining WHERE {some.within})",
+                some.values(),
+            )
 
     def gone(self) -> Iterator[pa.Table]:
         """The ids of what is gone, in pages of GONE_SCHEMA and in their order."""
@@ -153,3 +179,13 @@ class Owed:
     def _ordered(self, table: str, some: Range) -> Iterator[pa.RecordBatch]:
         query = f"SELECT * FROM {table} WHERE {some.within} ORDER BY item_id"
         return self._listing.stream(query, some.values())
+
+
+def _last_that_fits(counts: Mapping[int, int], most: int) -> tuple[int, int]:
+    """Of what is owed since each run: the newest of which some is kept, and how much of it."""
+    room = most
+    for since in sorted(counts):
+        if counts[since] >= room:
+            return since, room
+        room -= counts[since]
+    raise AssertionError(f"{most} are all that is owed")
