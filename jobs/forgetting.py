@@ -30,7 +30,8 @@ def forget_all(
     for one in collections:
         outputs.setdefault(canonical(one.arguments.request.output), []).append(one.name)
     try:
-        quiet = {output: require_quiet(output) for output in outputs}
+        for output in outputs:
+            require_quiet(output)
     except BucketsightError as error:
         say(f"{program}: {error}")
         return [error.exit_code]
@@ -39,7 +40,7 @@ def forget_all(
     for output, names in outputs.items():
         called = f"{program}: {', '.join(names)}"
         try:
-            told = forget(output, uris, quiet[output])
+            told = forget(output, uris)
         except BucketsightError as error:
             say(f"{called}: {error}")
             codes.append(error.exit_code)

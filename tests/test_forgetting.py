@@ -25,13 +25,14 @@ from tests.runs import job_spec, png, put
 from tests.snapshots.histories import Night, Told, right_rows, rows_of, widened, write_run
 from tests.source.listings import tar_of
 from workers import failpoints, heartbeat
-from workers.forgetting import Forgotten, erase, forget, require_quiet
+from workers.forgetting import Forgotten, erase, forget, require_quiet, search
 from workers.heartbeat import beating
 from workers.inspection import Proof, State, find_runs, prove, status_of
 from workers.plan import Run, finish, freeze, load_list, load_shards, open_run
 from workers.plan.erasures import read_erasures
+from workers.plan.replay import failed_ids
 from workers.snapshots import compact, prove_snapshot, prune, read_history
-from workers.store import fetch, list_pages, remove
+from workers.store import Patience, fetch, list_pages, remove
 
 ODD = "100%? é#1\n$.png"
 """Of two images the name of one begins with the other's."""
@@ -45,7 +46,8 @@ def no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def forgotten(output: str, *uris: str) -> Forgotten:
-    return forget(output, uris, require_quiet(output))
+    require_quiet(output)
+    return forget(output, uris)
 
 
 def contents(output: str) -> dict[str, bytes]:
@@ -196,8 +198,7 @@ def test_whenever_it_is_killed_it_is_ended(tmp_path: Path, moment: str) -> None:
         put(output, name, data)
     code = (
         "import sys; from workers import heartbeat; heartbeat.SECONDS_OF_SILENCE = 0.0; "
-        "from workers.forgetting import forget, require_quiet; output, *uris = sys.argv[1:]; "
-        "forget(output, uris, require_quiet(output))"
+        "from workers.forgetting import forget; output, *uris = sys.argv[1:]; forget(output, uris)"
     )
     environment = os.environ | {
         failpoints.VARIABLE: moment.format(marker=tmp_path / "once"),
@@ -265,6 +266,7 @@ def test_a_run_of_which_images_are_forgotten_is_gone_on_with(store: str) -> None
     result = finish(run, plan, {})
     assert (result.items, result.labelled, result.failed) == (4, 3, 1)
     assert forgotten(output, f"{store}/in/3.png").rows == 2
+    assert not sum(map(len, failed_ids(replace(run, finished=True), ())))
     (files,) = find_runs(output)
     now = status_of(output, files)
     assert (now.state, now.images, now.labelled, now.failed, now.forgotten) == (
@@ -351,11 +353,12 @@ def test_a_run_that_somebody_works_on_is_left_alone(
         left = {name: data for name, data in contents(run.output).items() if name in before}
         assert left == before and not read_erasures(run.output).begun
         with pytest.raises(BusyError, match="the same command erases"):
-            forget(run.output, [f"{folder}/in/1.png"], quiet=())
+            forget(run.output, [f"{folder}/in/1.png"])
         (begun,) = read_erasures(run.output).open
         assert {one: contents(run.output)[one] for one in before} == before
     with pytest.raises(BusyError, match="are being erased"):
         freeze(open_run(replace(run.spec.job, incremental=True)), 2, "cpu", 8)
+    monkeypatch.setattr(heartbeat, "SECONDS_OF_SILENCE", 0.0)
     assert forgotten(run.output, f"{folder}/in/1.png").rows == sum(f.rows for f in begun.files)
 
 
@@ -412,6 +415,22 @@ def test_a_full_disk_and_a_reader_lose_nothing(folder: str) -> None:
         assert start + reader.read() == before != place.read_bytes()
     assert proofs(run.output)[0].whole
     assert not [name for name in contents(run.output) if ".scratch/" in name]
+
+
+def test_only_what_may_hold_it_is_read(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sorted ids one part, one page; of any others the ends of the files are enough."""
+    run, plan = finished(folder)
+    read: list[str] = []
+    plain = search.find_document
+
+    def noted(output: str, name: str, patience: Patience) -> bytes | None:
+        read.append(name)
+        return plain(output, name, patience)
+
+    monkeypatch.setattr(search, "find_document", noted)
+    forgotten(run.output, f"{folder}/in/3.png")
+    assert read[:2] == [run.names.part(1), plan.pages[0].name]
+    assert set(read[2:]) <= {plan.pages[0].name}
 
 
 def test_a_damaged_file_is_not_made_whole_by_it(folder: str) -> None:

@@ -12,7 +12,7 @@ knowing of this erasure is there when it is searched again, or its run is heard 
 import hashlib
 import re
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -59,13 +59,8 @@ class Forgotten:
     """Names of files that are no Parquet, or damaged: what they hold nobody knows."""
 
 
-def require_quiet(
-    output: str, known: Collection[int] = (), patience: Patience = PATIENCE
-) -> set[int]:
-    """The ordinals of the unfinished runs. Raises BusyError where a driver works on one that is not
-    `known` to be left alone, UsageError, StoreError.
-    """
-    unfinished = _unfinished(listed(output, patience))
+def require_quiet(output: str, patience: Patience = PATIENCE) -> None:
+    """Raises BusyError where a driver works on an unfinished run, UsageError, StoreError."""
 
     def listen(ordinal: int) -> None:
         try:
@@ -76,28 +71,26 @@ def require_quiet(
                 f"{output}: {busy}; when it has ended the same command erases"
             ) from error
 
-    for _ in in_order(listen, sorted(unfinished - set(known))):
+    for _ in in_order(listen, sorted(_unfinished(output, patience))):
         pass
-    return unfinished
 
 
-def _unfinished(names: Iterable[str]) -> set[int]:
+def _unfinished(output: str, patience: Patience) -> set[int]:
+    """The ordinals of claimed runs without a result."""
     there: dict[str, set[int]] = {"spec": set(), "result": set()}
-    for name in names:
+    for name in listed(output, patience):
         if found := _DOCUMENT.fullmatch(name):
             there[found[2]].add(int(found[1]))
     return there["spec"] - there["result"]
 
 
-def forget(
-    output: str, uris: Sequence[str], quiet: Collection[int], patience: Patience = PATIENCE
-) -> Forgotten:
+def forget(output: str, uris: Sequence[str], patience: Patience = PATIENCE) -> Forgotten:
     """Erase all rows of the images `uris`, and of what these contain, from every file of OUTPUT.
 
-    No other row changes. What an earlier command left in the middle is ended too. `quiet` are the
-    runs that `require_quiet` found unfinished. Raises BusyError where a run began since: what is
-    not erased then is by the same command; RunFolderError where an erasure was begun by a program
-    whose files are other ones; UsageError, StoreError.
+    No other row changes. What an earlier command left in the middle is ended too. Before, OUTPUT is
+    to be found quiet, by `require_quiet`. Raises BusyError where a driver began to work since: what
+    is not erased then is by the same command; RunFolderError where an erasure was begun by a
+    program whose files are other ones; UsageError, StoreError.
     """
     told = Forgotten()
     spelled = {uri: spellings(uri) for uri in uris}
@@ -106,7 +99,7 @@ def forget(
     while True:
         erasures = read_erasures(output, patience)
         for one in erasures.open:
-            _end(output, one, quiet, patience)
+            _end(output, one, patience)
             if any(one.ids.count(salted(one.salt, name)) for name in asked.names):
                 _count(told, one)
         told.before |= {uri for uri, names in spelled.items() if any(map(erasures.forgets, names))}
@@ -122,8 +115,8 @@ def forget(
         if commit(output, wanted.names.erasure, wanted.to_json(), patience) != wanted.to_json():
             continue  # another erasure was faster, and these files change first as it wants
         told.found |= here
-        require_quiet(output, quiet, patience)
-        _end(output, wanted, quiet, patience)
+        require_quiet(output, patience)  # whoever came in between knew of no erasure
+        _end(output, wanted, patience)
         _count(told, wanted)
 
 
@@ -145,10 +138,10 @@ def _erasure(erasures: Erasures, found: Found, names: Iterable[str]) -> Erasure:
     )
 
 
-def _end(output: str, erasure: Erasure, unfinished: Collection[int], patience: Patience) -> None:
+def _end(output: str, erasure: Erasure, patience: Patience) -> None:
     """Do what the erasure says, as far as nobody did."""
     erasures = read_erasures(output, patience)
-    _keep_shards(output, erasure, unfinished, patience)
+    _keep_shards(output, erasure, patience)
     _tidy(output, patience)
     _settle(output, erasure, erasures, patience)
     end = Erased(
@@ -187,12 +180,11 @@ def _settle_file(output: str, erasures: Erasures, patience: Patience, name: str)
         failpoint("erased", name)
 
 
-def _keep_shards(
-    output: str, erasure: Erasure, unfinished: Collection[int], patience: Patience
-) -> None:
+def _keep_shards(output: str, erasure: Erasure, patience: Patience) -> None:
     """Whoever goes on with an unfinished run finds a part, without rows, of each shard of which no
     image is left.
     """
+    unfinished = _unfinished(output, patience)
     for file in erasure.files:
         page = _PAGE.fullmatch(file.name)
         spec = read_spec(output, int(page[1]), patience) if page else None
