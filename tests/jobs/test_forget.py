@@ -20,7 +20,8 @@ from tests.report.labelled import TASKS, answers, label, planned
 from tests.runs import put
 from workers import heartbeat
 from workers.heartbeat import beating
-from workers.plan import Run, finish
+from workers.plan import Run, finish, freeze, read_spec
+from workers.store import remove
 
 Forget = Callable[..., tuple[int, str]]
 
@@ -116,14 +117,31 @@ def test_all_commands_go_on_without_it(
 
 
 def test_no_night_begins_before_an_erasure_has_ended(
-    forget: Forget, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    forget: Forget,
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that was left in the middle stops the collection with 75, whichever run it would be."""
+    """One that was left in the middle stops the collection with 75, whether a run is planned or
+    not.
+    """
+    monkeypatch.setattr(heartbeat, "SECONDS_OF_SILENCE", 0.0)
+    night = tmp_path / "night.toml"
+    night.write_text(night.read_text().partition('[[collection]]\nname = "art"')[0])
     begun = Erasure(1, "token", "", "", "00", ("0" * 64,), ())
     put(run.output, begun.names.erasure, begun.to_json())
-    assert nightly.main([str(tmp_path / "night.toml"), "--max-images", "1"]) == 75
+    assert nightly.main([str(night)]) == 75
     said = capsys.readouterr().err
     assert said.count("rows are being erased, or were until somebody was interrupted") == 2
+    remove(f"{run.output}/{begun.names.erasure}")
+    for ordinal in (2, 3):
+        spec = read_spec(run.output, ordinal)
+        assert spec
+        freeze(Run(spec, finished=False), 2, "cpu", 8)
+    put(run.output, begun.names.erasure, begun.to_json())
+    assert nightly.main([str(night)]) == 75
+    assert "rows are being erased" in capsys.readouterr().err
 
 
 def test_nothing_is_touched_without_need(
