@@ -143,7 +143,7 @@ def _numbers(replicas: int, shards: int) -> list[int]:
 def _kept(found: Estimated) -> str:
     if found.not_kept:
         return f"This is not kept, so that the run cannot be compared with it: {found.not_kept}"
-    return f"Kept in {printable(found.place)}; the run's summary compares what it took."
+    return f"Kept in {printable(found.place)}; when the run ends, what it took is held against it."
 
 
 def in_bytes(count: float) -> str:

@@ -88,7 +88,7 @@ def summary(run: Run, result: Result, before: bool) -> str:
 
 
 def night_summary(name: str, plan: Plan, result: Result) -> str:
-    """A line or two of what a night did for the collection `name`."""
+    """A few lines of what a night did for the collection `name`."""
     came = f"{result.labelled:,} labelled{_failures(result)}"
     settled, left = (result.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
     gone = sum(page.items for page in plan.gone)
@@ -100,7 +100,8 @@ def night_summary(name: str, plan: Plan, result: Result) -> str:
         if result.items
         else f"nothing is owed (run {result.run_id})"
     )
-    return "\n".join([f"{name}: {first}; {', '.join(also)}.", *skipped_in_words(result.skipped)])
+    told = [*skipped_in_words(result.skipped), *compared(result)]
+    return "\n".join([f"{name}: {first}; {', '.join(also)}.", *told])
 
 
 def _before(run: Run, result: Result) -> str:

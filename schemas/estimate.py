@@ -76,6 +76,10 @@ class Estimate:
     """From then until the first one has its model."""
     shards: tuple[tuple[int, int], ...]
     """(images, how many shards of so many), in the order in which they are handed out."""
+    ordinal: int = 0
+    """Of the run that it goes on with, or the first that it may begin; 0: nobody said which, and
+    it tells of no run.
+    """
 
     def __post_init__(self) -> None:
         # JSON has no tuples, and a hand may have been at it

@@ -57,6 +57,8 @@ def test_the_shards_are_those_that_a_plan_would_have(images: int, folder: str) -
     assert stock.extensions == Counter(Path(image.uri).suffix.lower() for image in planned_images)
     drawn = [image for stretch in stock.stretches for image in stretch]
     assert set(drawn) <= set(planned_images)
+    assert stock.witnesses == tuple(drawn[n * images // 8] for n in range(8)) or images < 8
+    assert set(stock.witnesses) == set(drawn) or images > 8
     assert len(drawn) == min(images, max(LEAST_IMAGES, LEAST_BATCHES * 8))
 
 

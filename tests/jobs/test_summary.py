@@ -7,13 +7,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from jobs.summary import summary
+from jobs.summary import compared, night_summary, summary
 from schemas.image import ImageRef, Shard
 from schemas.outcome import RunFolderError
 from schemas.rows import row_schema
 from schemas.run import Result, ResultPart, RunNames, RunSpec
+from tests.inspected import finished
 from tests.runs import SCHEMAS, job_spec, rows
-from workers.plan import Run
+from tests.schemas.test_estimate import ESTIMATE, OUTCOME
+from workers.plan import Run, read_result
 from workers.sink import commit_part
 from workers.tasks.choose import Choose
 
@@ -44,6 +46,15 @@ def test_files_that_were_not_looked_at_are_told_in_words(tmp_path: Path) -> None
     )
     run, result = whole_run(tmp_path, "a.png", skipped={"under_output": 7})
     assert "Not looked at" not in summary(run, result, False)
+
+
+def test_a_night_is_held_against_its_estimate(folder: str) -> None:
+    """As every job's summary has it; without an estimate nothing is said of one."""
+    run, plan = finished(folder, incremental=True)
+    result = read_result(run)
+    assert "estimated" not in night_summary("shop", plan, result)
+    result = dataclasses.replace(result, estimate=ESTIMATE, outcome=OUTCOME)
+    assert night_summary("shop", plan, result).splitlines()[-1:] == compared(result)
 
 
 def test_names_do_not_move_the_cursor(tmp_path: Path) -> None:

@@ -92,6 +92,26 @@ def test_the_result_tells_what_was_said_and_what_it_took(store: str) -> None:
     assert (later.outcome, later.estimate) == (OUTCOME, ESTIMATE)
 
 
+def test_an_estimate_is_of_one_night(folder: str) -> None:
+    """Nights share a fingerprint: only the first one since it was made carries it, whichever other
+    jobs claimed ordinals between. One that does not say since when is none.
+    """
+    put(folder, "in/one.png", png())
+    nightly = job_spec(f"{folder}/in", f"{folder}/out", incremental=True)
+    other = replace(nightly, incremental=False)
+    carried = []
+    for job in (nightly, other, nightly, nightly):
+        run = open_run(job)
+        place = estimate_name(job.fingerprint())
+        said = replace(ESTIMATE, fingerprint=job.fingerprint(), ordinal=2)
+        if job == other:
+            said = replace(said, ordinal=0)
+        put(run.output, place, said.to_json())
+        plan = freeze(run, 2, "cpu", 8)
+        carried.append(finish(run, plan, commit_all(run, plan)).estimate is not None)
+    assert carried == [False, False, True, False]
+
+
 def test_a_finished_run_is_tidy(folder: str) -> None:
     """Scratch files of writers that were killed are gone with the last word."""
     run, plan = planned(folder)

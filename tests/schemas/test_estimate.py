@@ -30,6 +30,7 @@ ESTIMATE = Estimate(
     preparing_seconds=3.0,
     loading_seconds=36.0,
     shards=((2, 4), (13, 7), (1, 1)),
+    ordinal=1,
 )
 OUTCOME = Outcome(
     images=100,

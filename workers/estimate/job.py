@@ -96,6 +96,7 @@ def estimate_job(
         plan = read_plan(run) if run else None
         device = device_for(plan.device, shared(), say) if plan else chosen()[0]
         job = run.spec.job if run else chosen()[1]
+        ordinal = run.names.ordinal if run else ordinal
         forecast = _Forecast(job, run, ordinal, plan, device, options, shared(), say)
         stock = forecast.stock()
         known = Estimated(job, run, device, stock)
@@ -119,7 +120,7 @@ class _Forecast:
     job: JobSpec
     run: Run | None
     ordinal: int
-    """Of the run that the job would begin."""
+    """Of the run that it goes on with, else of the one that it would begin."""
     plan: Plan | None
     device: str
     options: Options
@@ -149,9 +150,8 @@ class _Forecast:
         self.say(f"listing {self.job.input}" if self.plan is None else "reading the run's plan")
         if self.run and self.plan:
             return stock_of_plan(self.run, self.plan, replicas)
-        ordinal = int(self.run.spec.run_id) if self.run else self.ordinal
         return stock_of_input(
-            self.job, ordinal, self.options, self.device, self.batch_size, replicas
+            self.job, self.ordinal, self.options, self.device, self.batch_size, replicas
         )
 
     def rehearse(self, stock: Stock, model: str, load: Load) -> Rehearsal:
@@ -190,7 +190,7 @@ class _Forecast:
             threads=self.options.cpus_per_replica,
             item_seconds=self.options.item_seconds,
             news_seconds=1.0,
-            witnesses=stock.stretches[0][:1],
+            witnesses=stock.witnesses,
             claimant="",
         )
 
@@ -221,6 +221,7 @@ class _Forecast:
             preparing_seconds=preparing,
             loading_seconds=rehearsal.loading_seconds,
             shards=stock.shards,
+            ordinal=self.ordinal,
         )
 
 

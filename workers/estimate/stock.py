@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,7 @@ LEAST_BATCHES = 3
 """Likewise, of each replica: one to warm up with."""
 MOST_IMAGES = 512
 """Of one replica, when it is warm."""
+WITNESSES = 8
 
 _EXTENSION = r"(?P<extension>\.[A-Za-z0-9]{1,5})$"
 
@@ -60,6 +61,12 @@ class Stock:
     @property
     def bytes(self) -> int | None:
         return None if self.unsized else self.known_bytes
+
+    @property
+    def witnesses(self) -> tuple[ImageRef, ...]:
+        """Some images from all over: one that a store refuses is not to look like an outage."""
+        each = [stretch[:1] for stretch in self.stretches]
+        return tuple(chain.from_iterable(thinned(each, WITNESSES)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from schemas.estimate import Estimate, Outcome, estimate_name
 from schemas.outcome import BucketsightError, ForeignPartError, RunFolderError
-from schemas.run import PartRecord, Plan, Result, ResultPart
+from schemas.run import ClaimNames, PartRecord, Plan, Result, ResultPart, RunNames
 from schemas.uri import join
 from workers.plan.documents import Run, find_document
 from workers.plan.erasures import read_erasures
@@ -89,10 +89,25 @@ def _forgotten(run: Run, plan: Plan, patience: Patience) -> int:
 
 
 def _estimate(run: Run, patience: Patience) -> Estimate | None:
-    """What lies there for just this job; one that cannot be read decides nothing, and is none."""
+    """What lies there for just this run; one that cannot be read decides nothing, and is none."""
     name = estimate_name(run.spec.job.fingerprint())
     try:
         data = find_document(run.output, name, patience)
-        return None if data is None else Estimate.from_json(data, join(run.output, name))
+        found = None if data is None else Estimate.from_json(data, join(run.output, name))
+        return found if found and _is_of(found, run, patience) else None
     except BucketsightError:
         return None
+
+
+def _is_of(estimate: Estimate, run: Run, patience: Patience) -> bool:
+    """Whether `run` is the job's first one since: other jobs may have claimed ordinals between."""
+    if not 0 < estimate.ordinal <= run.names.ordinal:
+        return False
+    for ordinal in range(estimate.ordinal, run.names.ordinal):
+        names = RunNames(ordinal)
+        data = find_document(run.output, names.spec, patience)
+        if data is not None:
+            claim = ClaimNames.from_json(data, join(run.output, names.spec))
+            if claim.fingerprint == estimate.fingerprint:
+                return False
+    return True
