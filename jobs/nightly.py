@@ -24,7 +24,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -37,7 +37,11 @@ from jobs.ray_environment import prepare_ray
 from jobs.summary import night_summary
 from schemas.outcome import BucketsightError, ExitCode, LimitReachedError, StoppedError, UsageError
 from workers.plan import read_plan
+from workers.progress import Standing
 from workers.threads import leave
+
+if TYPE_CHECKING:
+    from workers.driver import Finished
 
 Number = TypeVar("Number", int, float)
 
@@ -61,7 +65,7 @@ class Limits:
 
     def reached(self) -> str | None:
         """Which limit is, in words."""
-        if self.images == 0:
+        if self.images is not None and self.images <= 0:
             return "--max-images is reached"
         if self.until is not None and time.monotonic() >= self.until:
             return "--deadline is reached"
@@ -157,52 +161,81 @@ def _label(collection: Collection, limits: Limits) -> ExitCode:
     Raises:
         StoppedError, KeyboardInterrupt: the night is to end.
     """
-    called = f"{PROGRAM}: {collection.name}"
     mine = Limits(
         _least(limits.images, collection.most_images),
         _least(limits.until, _until(collection.seconds)),
     )
-    before = mine.images
+    turn = Turn(collection, mine)
     try:
-        return _runs(called, collection, mine)
+        return turn.take()
     except LimitReachedError as error:
-        say(f"{called}: {error}")
-        mine.images = None if mine.images is None else mine.images - error.images
-        return error.exit_code
+        say(f"{turn.called}: {error}")
+        return turn.verdict()
     except StoppedError as error:
         raise StoppedError(f"{collection.name}: {error}") from error
     except BucketsightError as error:
-        say(f"{called}: {error}")
+        say(f"{turn.called}: {error}")
         return error.exit_code
     finally:
-        if limits.images is not None and before is not None and mine.images is not None:
-            limits.images -= before - mine.images
-
-
-def _runs(called: str, collection: Collection, limits: Limits) -> ExitCode:
-    """The run that an earlier night left unfinished, and one of this night."""
-    from workers.driver import run  # Ray reads its environment when it is imported
-
-    given = collection.arguments
-    failed, planned_before = 0, True
-    while planned_before:
-        if why := limits.reached():
-            say(f"{called}: {why}; the next night goes on")
-            break
-        options = replace(given.options, most_images=limits.images, until=limits.until)
-        with display(sys.stderr, collection.name) as seen:
-            finished = run(given.request, options, seen.say, show=seen.show)
-        plan = read_plan(finished.run)
-        assert plan, "a finished run has a plan"
-        print(night_summary(collection.name, plan, finished.result), flush=True)
-        failed += finished.result.failed
-        planned_before = finished.planned_before
         if limits.images is not None:
-            limits.images -= finished.images
-    if failed > given.max_failed:
-        say(f"{called}: {failed:,} images failed, max_failed allows {given.max_failed:,}")
+            limits.images -= turn.images
+
+
+@dataclass(slots=True)
+class Turn:
+    """A collection's part of a night, and what it has come to, however it ends."""
+
+    collection: Collection
+    limits: Limits
+    images: int = 0
+    """That were looked at and committed."""
+    failed: int = 0
+    """Of these."""
+
+    @property
+    def called(self) -> str:
+        return f"{PROGRAM}: {self.collection.name}"
+
+    def take(self) -> ExitCode:
+        """The run that an earlier night left unfinished, and one of this night."""
+        planned_before = True
+        while planned_before:
+            if why := self._left().reached():
+                say(f"{self.called}: {why}; the next night goes on")
+                break
+            finished = self._run()
+            plan = read_plan(finished.run)
+            assert plan, "a finished run has a plan"
+            print(night_summary(self.collection.name, plan, finished.result), flush=True)
+            planned_before = finished.planned_before
+        return self.verdict()
+
+    def verdict(self) -> ExitCode:
+        """Whether more failed than may. A few images that all fail are a night like others."""
+        most = self.collection.arguments.max_failed
+        if self.failed <= most:
+            return ExitCode.COMPLETE
+        say(f"{self.called}: {self.failed:,} images failed, max_failed allows {most:,}")
         return ExitCode.TOO_MANY_FAILED
-    return ExitCode.COMPLETE
+
+    def _left(self) -> Limits:
+        images = self.limits.images
+        return Limits(None if images is None else images - self.images, self.limits.until)
+
+    def _run(self) -> Finished:
+        from workers.driver import run  # Ray reads its environment when it is imported
+
+        given, left = self.collection.arguments, self._left()
+        options = replace(given.options, most_images=left.images, until=left.until)
+        images, failed = self.images, self.failed
+        with display(sys.stderr, self.collection.name) as seen:
+
+            def show(standing: Standing) -> None:
+                self.images = images + standing.labelled + standing.failed
+                self.failed = failed + standing.failed
+                seen.show(standing)
+
+            return run(given.request, options, seen.say, show=show)
 
 
 def _least(one: Number | None, other: Number | None) -> Number | None:

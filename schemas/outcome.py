@@ -146,13 +146,9 @@ class StoppedError(BucketsightError):
 
 
 class LimitReachedError(StoppedError):
-    """As many images, or as much time, as a night was allowed; `images` is how many it saw."""
+    """As many images, or as much time, as a night was allowed."""
 
     exit_code = ExitCode.COMPLETE
-
-    def __init__(self, message: str, images: int) -> None:
-        super().__init__(message)
-        self.images = images
 
 
 class BusyError(BucketsightError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from schemas.image import ImageRef, Shard
-from schemas.outcome import StoreError
+from schemas.outcome import StoreError, UsageError
 from schemas.rows import row_schema
 from schemas.run import PartRecord
 from tests.runs import SCHEMAS, row
@@ -108,3 +108,11 @@ class SignallingReplica(FakeReplica):
 
 def does_not_load(assignment: Assignment) -> FakeReplica:
     raise RuntimeError("no driver for this device")
+
+
+class WitnessedReplica(FakeReplica):
+    """Refuses to work where all images that it is told of are those of its shard."""
+
+    def look_at(self, image: ImageRef) -> None:
+        if {witness.uri for witness in self.assignment.witnesses} <= {image.uri}:
+            raise UsageError("there is no witness")

@@ -29,6 +29,7 @@ from tests.replicas import (
     MistakenReplica,
     NoStoreReplica,
     SignallingReplica,
+    WitnessedReplica,
     does_not_load,
     image_lives,
 )
@@ -38,6 +39,7 @@ from workers.cluster.connection import _join, _start
 from workers.cluster.resources import _shares
 from workers.driver import Finished, load_replica, run
 from workers.heartbeat import beating
+from workers.plan import Run, freeze, read_plan, read_spec
 from workers.request import Options, Request, Wish
 
 
@@ -304,21 +306,19 @@ def test_a_night_stops_at_its_limits_and_the_next_goes_on(
     def night(load: Load = FakeReplica, **options: object) -> Finished:
         return label(load, incremental=True, **options)[0]
 
-    with pytest.raises(LimitReachedError, match="its time is over; 24 are owed") as late:
+    with pytest.raises(LimitReachedError, match=r"at 0 images .*its time is over; 24 are owed"):
         night(until=time.monotonic())
-    assert late.value.images == 0
-    with pytest.raises(LimitReachedError, match="allows no more; 15 are owed") as some:
+    with pytest.raises(LimitReachedError, match=r"at 9 images .*allows no more; 15 are owed"):
         night(most_images=11)
-    assert some.value.images == 9
     smaller = night(most_images=2)  # than a shard: what is owed is cut anew
-    assert (smaller.planned_before, smaller.images) == (False, 2)
+    assert (smaller.planned_before, smaller.result.items) == (False, 2)
     assert smaller.result.skipped == {"settled": 9, "left": 13}
     rest = night()
-    assert (rest.planned_before, rest.images) == (False, 13)
+    assert (rest.planned_before, rest.result.items) == (False, 13)
     looked = [name for run in (1, 2, 3) for name in rows_of(tmp_path / "out", f"{run:08d}")]
     assert sorted(looked) == sorted(map(str, (tmp_path / "images").iterdir()))
     idle = night(does_not_load)
-    assert (idle.planned_before, idle.images, idle.result.items) == (False, 0, 0)
+    assert (idle.planned_before, idle.result.items) == (False, 0)
     assert idle.result.skipped == {"settled": 24}
 
 
@@ -332,3 +332,48 @@ def test_a_night_leaves_the_run_of_another_night_to_it(
     out = str(tmp_path / "out")
     with beating(out, "00000001", print), pytest.raises(BusyError, match="run 00000001 is being"):
         label(does_not_load, incremental=True)
+
+
+def damage(run: Run) -> None:
+    """Write over a page of the run's plan."""
+    plan = read_plan(run)
+    assert plan
+    Path(run.output, plan.pages[0].name).write_bytes(b"other")
+
+
+def another_device(run: Run) -> None:
+    """Plan the run as a night on a GPU would."""
+    Path(run.output, run.names.plan).unlink()
+    freeze(run, 3, "cuda", 2)
+
+
+@pytest.mark.parametrize(
+    ("hinder", "why"),
+    [(damage, "cannot be gone on with"), (another_device, "was planned for cuda, and cpu is")],
+)
+def test_a_night_is_not_held_up_by_one_that_cannot_be_gone_on_with(
+    label: Label,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hinder: Callable[[Run], None],
+    why: str,
+) -> None:
+    """It says why, leaves that run behind, and plans anew what it owes; the next night too."""
+    monkeypatch.setattr(heartbeat, "SECONDS_OF_SILENCE", 0.0)
+    with pytest.raises(LimitReachedError):
+        label(incremental=True, until=time.monotonic())
+    spec = read_spec(str(tmp_path / "out"), 1)
+    assert spec
+    hinder(Run(spec, finished=False))
+    finished, said = label(incremental=True)
+    assert [line for line in said if line.startswith(f"run 00000001 {why}")]
+    assert (finished.run.spec.run_id, finished.result.labelled) == ("00000002", 24)
+    assert label(does_not_load, incremental=True)[0].run.spec.run_id == "00000003"
+
+
+def test_a_night_has_witnesses_from_before(label: Label, images: list[Path]) -> None:
+    """Where it looks at one image alone, it can still tell whether the store gives others."""
+    label(incremental=True)
+    os.utime(images[5], (1, 1))
+    finished, _ = label(WitnessedReplica, incremental=True)
+    assert (finished.result.items, finished.result.labelled) == (1, 1)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 
 from schemas.estimate import Outcome
+from schemas.image import ImageRef
 from schemas.job import JobSpec
-from schemas.outcome import LimitReachedError, StoppedError, UsageError
+from schemas.outcome import DamagedPlanError, LimitReachedError, StoppedError, UsageError
 from schemas.run import PartRecord, Plan, Result
 from schemas.uri import LOCAL_SCHEMES, is_local
 from workers import signals
@@ -42,10 +43,12 @@ from workers.plan import (
     batch_for,
     finish,
     freeze,
+    known_runs,
     load_shards,
     open_run_of,
     read_plan,
     read_result,
+    require_pages,
     sample,
 )
 from workers.plan.erasures import read_erasures
@@ -75,8 +78,6 @@ class Finished:
     result: Result
     before: bool
     """It was whole already."""
-    images: int = 0
-    """That were committed just now."""
     planned_before: bool = False
     """It was begun by an earlier command, and INPUT listed then."""
 
@@ -119,7 +120,9 @@ def run(
             return Finished(this, read_result(this), before=True)
         if request.incremental and not this.claimed:
             require_silence(this.output, this.spec.run_id)
-            if _is_too_coarse(this, options.most_images):
+            why = stuck(this, options.most_images, chosen()[0])
+            if why:
+                say(f"run {this.spec.run_id} {why}: what it owes is planned anew")
                 this = open_run_of(jobs, lambda: chosen()[1], new_run=True)
         again = "the same command" + (" without --new-run" if options.new_run else "")
         try:
@@ -133,7 +136,7 @@ def run(
             result = finish(this, plan, parts, outcome=outcome)
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; {again} goes on") from None
-    return Finished(this, result, False, outcome.images, planned_before)
+    return Finished(this, result, before=False, planned_before=planned_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +237,11 @@ class _Driver:
             except StoppedError:
                 if stop_signals() or not self._late():
                     raise
-                raise self._limit_reached(plan, done, "its time is over") from None
+                seen = progress.standing(0, 0)
+                raise self._limit_reached(plan, seen, "its time is over") from None
         if later:
-            raise self._limit_reached(plan, done, "--max-images allows no more")
+            seen = progress.standing(0, 0)
+            raise self._limit_reached(plan, seen, "--max-images allows no more")
         return parts, dispatch.timesheet.outcome(self.began, images_done)
 
     def _late(self) -> bool:
@@ -257,14 +262,11 @@ class _Driver:
                 later.add(shard)
         return later
 
-    def _limit_reached(self, plan: Plan, before: Set[int], why: str) -> LimitReachedError:
-        done = committed(self.run.output, plan.run_id)
-        owed = plan.items - sum(map(plan.images_of, done))
-        images = sum(map(plan.images_of, done - before))
+    def _limit_reached(self, plan: Plan, seen: Standing, why: str) -> LimitReachedError:
+        images = seen.labelled + seen.failed
         return LimitReachedError(
-            f"run {plan.run_id} looked at {images:,} images and stops, for {why}; {owed:,} are "
-            "owed to the next night, which begins with them",
-            images,
+            f"run {plan.run_id} looked at {images:,} images and stops, for {why}; {seen.owed:,} "
+            "are owed to the next night, which begins with them",
         )
 
     def _gpus(self, device: str) -> float:
@@ -282,9 +284,27 @@ class _Driver:
             threads=self.options.cpus_per_replica,
             item_seconds=self.options.item_seconds,
             news_seconds=max(1.0, replicas / NEWS_A_SECOND),
-            witnesses=sample(self.run, plan),
+            witnesses=self._witnesses(plan),
             claimant=self.run.spec.claimant,
         )
+
+    def _witnesses(self, plan: Plan) -> tuple[ImageRef, ...]:
+        """Images from all over the plan; of a night also what an earlier one had labelled, for a
+        plan of nothing but what failed in passing tells nothing of the store.
+        """
+        job, found = self.run.spec.job, sample(self.run, plan)
+        if not job.incremental:
+            return found
+        known = known_runs(job)
+        earlier = {ordinal for ordinal in known.of_input(job) if ordinal < self.run.names.ordinal}
+        for spec in reversed(known.runs):
+            run = Run(spec, finished=False)
+            if run.names.ordinal in earlier:
+                with suppress(DamagedPlanError):
+                    before = read_plan(run)
+                    if before and before.items > plan.items:
+                        return found + sample(run, before, images=2)
+        return found
 
     def _terms(self, assignment: Assignment) -> Terms:
         # before the next word is due: batches are looked at beside each other, and a part committed
@@ -296,16 +316,25 @@ class _Driver:
         )
 
 
-def _is_too_coarse(run: Run, most_images: int | None) -> bool:
-    """Whether an unfinished night's run is cut into shards of which not one is within the limit:
-    what it owes is planned anew then, in smaller ones.
+def stuck(run: Run, most_images: int | None, device: str) -> str:
+    """Why a night does not go on with this unfinished run of an earlier one, in words; "": it does.
+
+    What it committed counts all the same.
     """
-    plan = None if most_images is None else read_plan(run)
-    if plan is None:
-        return False
-    done = committed(run.output, plan.run_id)
+    try:
+        plan = read_plan(run)
+        if plan is None:
+            return ""
+        if plan.device != device:
+            return f"was planned for {plan.device}, and {device} is what there is"
+        done = committed(run.output, plan.run_id)
+        require_pages(run, plan, skip=done)
+    except DamagedPlanError as error:
+        return f"cannot be gone on with ({error})"
     owed = (plan.images_of(shard) for shard in range(plan.shards) if shard not in done)
-    return min(owed, default=0) > (most_images or 0)
+    if most_images is not None and min(owed, default=0) > most_images:
+        return f"is cut into parts of more than {most_images:,} images, which are the limit"
+    return ""
 
 
 def require_places(request: Request) -> None:

@@ -6,7 +6,8 @@ from workers.plan.documents import Run, read_plan, read_result, read_spec
 from workers.plan.filling import PlanRule, fill
 from workers.plan.finish import finish
 from workers.plan.freeze import freeze, require_columns
-from workers.plan.load import load_list, load_shards, sample
+from workers.plan.known import known_runs
+from workers.plan.load import load_list, load_shards, require_pages, sample
 
 __all__ = [
     "PlanRule",
@@ -17,6 +18,7 @@ __all__ = [
     "fill",
     "finish",
     "freeze",
+    "known_runs",
     "load_list",
     "load_shards",
     "open_run",
@@ -25,5 +27,6 @@ __all__ = [
     "read_result",
     "read_spec",
     "require_columns",
+    "require_pages",
     "sample",
 ]

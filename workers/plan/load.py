@@ -14,6 +14,7 @@ from workers.plan.documents import Run, find_document
 from workers.plan.erasures import Erasures, read_erasures
 from workers.plan.pages import decode_page, pick
 from workers.store import PATIENCE, Patience
+from workers.threads import in_order
 
 
 def load_shards(
@@ -31,10 +32,27 @@ def load_shards(
     StoreError.
     """
     erasures = erasures or read_erasures(run.output, patience)
+    for page in _pages(plan, skip):
+        yield from decode_page(_read(run.output, page, erasures, patience), skip)
+
+
+def require_pages(
+    run: Run, plan: Plan, skip: Container[int] = (), patience: Patience = PATIENCE
+) -> None:
+    """Raises as `load_shards`, for all that it would read, and decodes nothing of it."""
+    erasures = read_erasures(run.output, patience)
+    for _ in in_order(
+        lambda page: len(_read(run.output, page, erasures, patience)), _pages(plan, skip)
+    ):
+        pass
+
+
+def _pages(plan: Plan, skip: Container[int]) -> Iterator[PlanPage]:
+    """The pages on which there are shards that are not skipped."""
     for page in plan.pages:
         indexes = range(page.first_shard, page.first_shard + page.shards)
         if not all(index in skip for index in indexes):
-            yield from decode_page(_read(run.output, page, erasures, patience), skip)
+            yield page
 
 
 def sample(

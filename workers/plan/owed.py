@@ -132,20 +132,20 @@ class Owed:
         counts: Counter[int] = Counter()
         for some in ranges:
             waiting = _WAITING.format(within=some.within)
-            found = self._listing.run(count.format(waiting), {"ordinal": ordinal} | some.values())
+            found = self._listing.run(count.format(waiting), {**some.values(), "ordinal": ordinal})
             counts.update(dict(found))
         last, room = _last_that_fits(counts, most)
         for some in ranges:  # in the order of the ids
             waiting = _WAITING.format(within=some.within)
-            values = {"ordinal": ordinal, "last": last, "room": room} | some.values()
+            values: dict[str, object] = {**some.values(), "ordinal": ordinal, "last": last}
             self._listing.run(
                 f"INSERT INTO remaining FROM {waiting} WHERE since > $last OR (since = $last "
                 f"AND item_id NOT IN (SELECT item_id FROM {waiting} WHERE since = $last "
                 "ORDER BY item_id LIMIT $room))",
-                values,
+                values | {"room": room},
             )
             kept = f"SELECT count(*) FROM {waiting} WHERE since = $last"
-            ((here,),) = self._listing.run(kept, {"ordinal": ordinal, "last": last} | some.values())
+            ((here,),) = self._listing.run(kept, values)
             room = max(0, room - here)
             self._listing.run(
                 f"DELETE FROM chosen WHERE {some.within} AND item_id IN "
