@@ -377,3 +377,16 @@ def test_a_night_has_witnesses_from_before(label: Label, images: list[Path]) -> 
     os.utime(images[5], (1, 1))
     finished, _ = label(WitnessedReplica, incremental=True)
     assert (finished.result.items, finished.result.labelled) == (1, 1)
+
+
+def test_a_night_leaves_what_a_run_that_lives_is_about_to_do(
+    label: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is no night, over the same INPUT and to mean the same, is waited for."""
+    monkeypatch.setattr(heartbeat, "SECONDS_BETWEEN_BEATS", 0.1)
+    label()
+    out = tmp_path / "out"
+    (out / "runs" / "00000001" / "result.json").unlink()
+    with beating(str(out), "00000001", print), pytest.raises(BusyError, match="run 00000001"):
+        label(does_not_load, incremental=True)
+    assert not (out / "runs" / "00000002").exists()

@@ -51,6 +51,7 @@ from workers.plan import (
     require_pages,
     sample,
 )
+from workers.plan.documents import find_document
 from workers.plan.erasures import read_erasures
 from workers.progress import Progress, Show, Standing, unseen
 from workers.request import Options, Request
@@ -115,6 +116,8 @@ def run(
             device = asked if asked == "cpu" else device_for(asked, shared(), say)
             return device, request.resolve(device)
 
+        if request.incremental:
+            _require_no_other(next(iter(jobs.values())))
         this = open_run_of(jobs, lambda: chosen()[1], options.new_run)
         if this.finished:
             return Finished(this, read_result(this), before=True)
@@ -314,6 +317,20 @@ class _Driver:
             drain_seconds=self.options.drain_seconds,
             again=self.again,
         )
+
+
+def _require_no_other(job: JobSpec) -> None:
+    """Raises BusyError where a run that is no night labels the INPUT of `job`, to mean the same: a
+    night would do what that one is about to.
+    """
+    known = known_runs(job)
+    ordinals = known.of_input(job)
+    for spec in reversed(known.runs):
+        run = Run(spec, finished=False)
+        if run.names.ordinal in ordinals and not spec.job.incremental:
+            if find_document(run.output, run.names.result) is None:
+                require_silence(run.output, spec.run_id)
+            return
 
 
 def stuck(run: Run, most_images: int | None, device: str) -> str:

@@ -162,12 +162,14 @@ def simulated(world: World) -> Iterator[None]:
     """The program's doors lead into `world`."""
     # modules that their package hides behind functions of the same name
     finish, freeze = sys.modules["workers.plan.finish"], sys.modules["workers.plan.freeze"]
+    claim = sys.modules["workers.plan.claim"]
     before = random.getstate()
     with (
         fake_store(world.store),
         mock.patch.object(base, "PAGE", world.scenario.page),
         mock.patch.object(dispatch, "POLL_SECONDS", 5.0),  # fewer turns in which nothing happens
         mock.patch.object(outage, "FAILURES_IN_A_ROW", world.scenario.most_failures),
+        mock.patch.object(claim, "in_order", map),
         mock.patch.object(finish, "in_order", map),
         mock.patch.object(freeze, "open_listing", open_listing),
         mock.patch.object(replica, "TinyGPTV", ColourModel),

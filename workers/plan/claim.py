@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from workers.plan.replay import replayed_run
 from workers.sink import commit, probe
 from workers.source import check_input
 from workers.store import PATIENCE, Patience, ask, entry_at
+from workers.threads import in_order
 
 
 def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE) -> Run:
@@ -87,8 +89,11 @@ def _newest(
     """The newest run of the job; of an incremental one only if it is unfinished, and INPUT was
     listed for it, or would be before that of any later run.
     """
-    for ordinal in reversed(claimed):
-        run = _begun(jobs, chosen, ordinal, patience)
+    output = next(iter(jobs.values())).output
+    newest_first = [*reversed(claimed)]
+    specs = in_order(partial(_spec_at, output, patience), newest_first)  # there may be thousands
+    for ordinal, spec in zip(newest_first, specs, strict=True):
+        run = _begun(jobs, chosen, ordinal, spec, patience)
         if run is None:
             continue
         if not run.spec.job.incremental:
@@ -98,12 +103,20 @@ def _newest(
     return None
 
 
+def _spec_at(output: str, patience: Patience, ordinal: int) -> bytes | None:
+    return find_document(output, RunNames(ordinal).spec, patience)
+
+
 def _begun(
-    jobs: Mapping[str, JobSpec], chosen: Callable[[], JobSpec], ordinal: int, patience: Patience
+    jobs: Mapping[str, JobSpec],
+    chosen: Callable[[], JobSpec],
+    ordinal: int,
+    spec: bytes | None,
+    patience: Patience,
 ) -> Run | None:
-    """The run, if it is of the job that its device makes of the command."""
+    """The run, if it is of the job that its device makes of the command; `spec` is its document."""
     for job in dict.fromkeys(jobs.values()):
-        run = _run_of(job, ordinal, patience)
+        run = _run_of(job, ordinal, spec, patience)
         if run is None:
             continue
         if all(job == other for other in jobs.values()):
@@ -114,11 +127,10 @@ def _begun(
     return None
 
 
-def _run_of(job: JobSpec, ordinal: int, patience: Patience) -> Run | None:
-    """The run, if it is of this job."""
+def _run_of(job: JobSpec, ordinal: int, data: bytes | None, patience: Patience) -> Run | None:
+    """The run whose spec.json is `data`, if it is of this job."""
     names = RunNames(ordinal)
     place = join(job.output, names.spec)
-    data = find_document(job.output, names.spec, patience)
     if data is None:
         return None
     claim = ClaimNames.from_json(data, place)
@@ -152,7 +164,7 @@ def _claim(job: JobSpec, first: int, new_run: bool, patience: Patience) -> Run:
         if winner == spec.to_json():
             return Run(spec, finished=False, claimed=True)
         if not new_run:
-            run = _run_of(job, ordinal, patience)
+            run = _run_of(job, ordinal, winner, patience)
             if run is not None and not (run.finished and job.incremental):
                 return run
     raise AssertionError("ordinals do not end")
