@@ -18,6 +18,9 @@ SEMANTICS = 1
 TEXT_COLUMN = "column:"
 """What `JobSpec.text` begins with where the text is a column of INPUT, whose name follows."""
 
+TEXT_VERSION = "+text:"
+"""What stands in a version between the image's own, which may be empty, and that of its text."""
+
 IMAGE_PLACEHOLDER = "<ImageHere>"
 NAME_LENGTH = 16
 """Hex digits of `meaning_id` and `fingerprint`."""
@@ -128,7 +131,7 @@ class JobSpec:
         if column == self.text:
             return None
         text = said_under(image.columns, column)
-        return f"{image.input_digest}+text:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return f"{image.input_digest}{TEXT_VERSION}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def fingerprint(self) -> str:
         """Which job this is: the meaning, what of INPUT, OUTPUT and the rows' schema."""

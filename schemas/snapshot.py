@@ -25,7 +25,8 @@ PRUNED_FORMAT = 1
 
 NEWEST_RUN = "newest_run"
 """Column of a snapshot's rows: the `run_id` of the newest run that told of the item. It says which
-version is the current one, and may be newer than the row's own run, whose label is kept."""
+version is the current one, which a look that met no version does not, and may be newer than the
+row's own run, whose label is kept."""
 DELETED = "deleted"
 """Column of a snapshot's rows: INPUT no longer lists the item."""
 ADDED_COLUMNS = (

@@ -6,6 +6,7 @@ from dataclasses import replace as replaced
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas import document
@@ -60,25 +61,30 @@ def _dicts(known: list[Row]) -> list[dict[str, object]]:
 @pytest.mark.parametrize("seed", range(12))
 def test_it_is_what_a_person_would_say(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Owed is what has no settled row in the version of its newest run, the longest owed are
-    planned, and gone is what this INPUT told of last and lists no more; however few ids are
-    compared at a time.
+    planned, and gone is what this INPUT told of last and lists no more; a look that met no version
+    tells nothing where anything else is known. However few ids are compared at a time.
     """
     draw = random.Random(seed)
     monkeypatch.setattr(module, "RANGE_ITEMS", draw.choice([7, 40, 10_000]))
     names = [f"item-{draw.randrange(10**6):06d}" for _ in range(60)]
-    listed = {name: draw.choice("ab") for name in names if draw.random() < 0.8}
+    listed = {name: draw.choice(["a", "b", "", "+text:1"]) for name in names if draw.random() < 0.8}
     known: list[Row] = []
     for run in range(1, 6):
         for name in sorted(set(names)):
             if draw.random() < 0.4:
-                known.append((name, draw.choice("abc"), draw.random() < 0.6, run))
+                version = draw.choice(["a", "b", "c", "", "+text:1"])
+                known.append((name, version, draw.random() < 0.6, run))
     draw.shuffle(known)
     waiting = {name: draw.randrange(1, 9) for name in set(names) if draw.random() < 0.3}
     most, of_input = draw.choice([None, 0, 3, 20]), [1, 3, 5]
 
     newest: dict[str, tuple[str, bool, int]] = {}
     for name in {one[0] for one in known}:
-        run, version = max((run, version) for n, version, _, run in known if n == name)
+        _, run, version = max(
+            (settled or version[:1] in {"a", "b", "c"}, run, version)
+            for n, version, settled, run in known
+            if n == name
+        )
         settled = any(s for n, v, s, _ in known if (n, v) == (name, version))
         newest[name] = version, settled, run
     owed = {
@@ -279,6 +285,41 @@ def test_rows_that_are_pruned_while_they_are_read(folder: str) -> None:
     with pytest.raises(StoreError, match="pruned while its rows were read"):
         list(known.rows())
     assert sum(len(table) for table in known_runs(run.spec.job).rows()) == 3
+
+
+def test_a_snapshot_that_is_replaced_while_it_is_read(folder: str) -> None:
+    """A night that began to read it stops for now, too."""
+    for colour in ("red", "green"):
+        put(folder, "in/0.png", png(colour))
+        _, plan, run = night(folder)
+        label(run, plan)
+        known = known_runs(run.spec.job)
+        compact(read_history(run.output)[0])
+    prune(read_history(run.output)[0])
+    with pytest.raises(StoreError, match="replaced and pruned"):
+        list(known.rows())
+
+
+def test_a_snapshot_that_was_altered_is_not_believed(folder: str) -> None:
+    """A part of it that is gone, cut short, or other rows than its document says, is named."""
+    for number in range(3):
+        put(folder, f"in/{number}.png", png())
+    _, plan, run = night(folder)
+    label(run, plan)
+    snapshot = compact(read_history(run.output)[0]).snapshot
+    assert snapshot
+    part = Path(run.output, snapshot.parts[0].name)
+    whole = part.read_bytes()
+    pq.write_table(pq.ParquetFile(part).read().slice(1), part)
+    fewer = part.read_bytes()
+    pq.write_table(pa.table({"item_id": ["a", "b", "c"]}), part)
+    other = part.read_bytes()
+    for data in (whole[:-20], fewer, other, None):
+        part.write_bytes(data) if data else part.unlink()
+        with pytest.raises(RunFolderError, match=part.name):
+            night(folder)
+    part.write_bytes(whole)
+    assert night(folder)[0] == []
 
 
 def test_what_an_earlier_program_wrote_counts(folder: str) -> None:

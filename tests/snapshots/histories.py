@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from schemas.image import ImageRef
 from schemas.job import JobSpec
-from schemas.outcome import ErrorCode
+from schemas.outcome import PASSING, ErrorCode
 from schemas.rows import PassedColumn, row_schema
 from schemas.run import ListPage, Plan, RunNames, RunSpec
 from schemas.snapshot import Snapshot
@@ -118,9 +118,10 @@ def written(run: Run) -> list[dict[str, Any]]:
 def right_rows(
     place: str, past: Sequence[tuple[Night, list[dict[str, Any]]]], finished_only: bool, prompt: str
 ) -> Rows:
-    """The rule, row by row over all parts: of the version that the newest run tells of, good before
-    failed, the newest; deleted if the newest incremental run of its INPUT says so and nothing newer
-    tells of it.
+    """The rule, row by row over all parts: of the version that the newest run tells of, which a
+    look that met none does not; good before failed for good before failed for now, the newest;
+    deleted if the newest incremental run of the newest row's INPUT says so and nothing newer tells
+    of it.
     """
     said: dict[str, list[dict[str, Any]]] = {}
     lists: dict[str, tuple[int, set[str]]] = {}
@@ -138,12 +139,15 @@ def right_rows(
 
 
 def _right(rows: list[dict[str, Any]], lists: Mapping[str, tuple[int, set[str]]]) -> dict[str, Any]:
-    newest = max(rows, key=lambda one: str(one["run_id"]))
+    telling = [one for one in rows if one["input_digest"] or one["error_code"] not in PASSING]
+    newest = max(telling or rows, key=lambda one: str(one["run_id"]))
     right = max(
         (one for one in rows if one["input_digest"] == newest["input_digest"]),
-        key=lambda one: (one["status"] == "labelled", one["run_id"]),
+        key=lambda one: (
+            *(one["status"] == "labelled", one["error_code"] not in PASSING, one["run_id"]),
+        ),
     )
-    ordinal, gone = lists.get(right["root"], (0, set()))
+    ordinal, gone = lists.get(newest["root"], (0, set()))
     deleted = right["item_id"] in gone and ordinal > int(newest["run_id"])
     own = {name: value for name, value in right.items() if name != "root"}
     return own | {"newest_run": newest["run_id"], "deleted": deleted}
@@ -181,13 +185,14 @@ def as_kind(value: Any, kind: type) -> Any:
 
 
 KINDS = {"bool": [True, False], "int64": [1, -7], "double": [0.5, 2.0], "string": ["a", "é"]}
-CODES = [None, None, ErrorCode.TRUNCATED, ErrorCode.NOT_FOUND]
+CODES = [None, None, ErrorCode.TRUNCATED, ErrorCode.READ_FAILED]
+UNMET = [("", ErrorCode.NOT_FOUND), ("", ErrorCode.BAD_REFERENCE)]
 
 
 def made_up(seed: int) -> list[Night]:
     """A past at random: versions that come and never come back, two INPUTs of which one holds the
-    other, two prompts, failures, runs that are unfinished or empty, items that go and sometimes
-    return, columns of all types.
+    other, two prompts, failures, looks that met no version, runs that are unfinished or empty,
+    items that go and sometimes return, columns of all types.
     """
     draw = random.Random(seed)
     version = dict.fromkeys([f"in/{number}.png" for number in range(4)], 0)
@@ -208,8 +213,7 @@ def made_up(seed: int) -> list[Night]:
         columns = tuple(PassedColumn("said", kind) for kind in kinds)
         items = {
             name.removeprefix(f"{input}/"): Told(
-                f"v{version[name]}",
-                draw.choice(CODES),
+                *draw.choice([(f"v{version[name]}", code) for code in CODES] + UNMET),
                 {column.name: draw.choice([None, *KINDS[column.type]]) for column in columns},
             )
             for name in names

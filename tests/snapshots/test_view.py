@@ -65,6 +65,20 @@ def test_the_view_is_the_rule_over_all_parts(folder: str, seed: int) -> None:
         assert seen(view_of(read_history(output, meaning)[0])) == rows_of(output, made.snapshot)
 
 
+def test_what_two_inputs_saw_is_gone_from_the_one_that_saw_it_last(folder: str) -> None:
+    """Its label may be of the other: in the snapshot, and in the view before and after."""
+    write_run(folder, 1, Night({"more/a.png": Told("v1")}))
+    failed = Told("v1", ErrorCode.READ_FAILED)
+    write_run(folder, 2, Night({"a.png": failed}, input="in/more"))
+    write_run(folder, 3, Night({}, input="in/more", gone=["a.png"]))
+    output = f"{folder}/out"
+    before = seen(view_of(read_history(output)[0]))
+    rows = rows_of(output, compact(read_history(output)[0]).snapshot)
+    ((label, deleted),) = {(row["run_id"], row["deleted"]) for row in rows.values()}
+    assert (label, deleted) == ("00000001", True)
+    assert before == rows == seen(view_of(read_history(output)[0]))
+
+
 FIRST = Night({name: Told("v1") for name in ("a.png", "b's.png", "c.png")})
 SECOND = Night({"a.png": Told("v2"), "d.png": Told("v1", ErrorCode.TRUNCATED)}, gone=["c.png"])
 

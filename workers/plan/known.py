@@ -4,7 +4,7 @@ is owed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from schemas import document
 from schemas.job import JobSpec
 from schemas.outcome import (
     PASSING,
+    BusyError,
     DamagedPlanError,
     RunFolderError,
     Status,
@@ -26,6 +27,7 @@ from schemas.run import Plan, RunNames, RunSpec
 from schemas.snapshot import NEWEST_RUN, Snapshot
 from schemas.uri import join
 from workers.plan.documents import Run, find_document, ordinals, read_plan
+from workers.plan.erasures import read_erasures
 from workers.plan.load import load_list, load_shards
 from workers.plan.owed import KNOWN_SCHEMA, LEFT_SCHEMA
 from workers.plan.snapshot_document import newest_snapshot, read_pruned
@@ -66,12 +68,12 @@ class Known:
         """All that is known of items, in tables of KNOWN_SCHEMA.
 
         Raises ForeignPartError where a file stands in a part's place, RunFolderError where a
-        snapshot's part is gone, StoreError, UsageError.
+        snapshot's part is gone or altered, StoreError, also where rows were pruned meanwhile,
+        UsageError.
         """
         absorbed = self.snapshot.absorbed_runs if self.snapshot else frozenset()
         if self.snapshot:
-            for part in self.snapshot.parts:
-                yield from _rows_of_snapshot(join(self.output, part.name), self.patience)
+            yield from _rows_of_snapshot(self.output, self.snapshot, self.patience)
         runs = [Run(run, finished=False) for run in self.runs if run.run_id not in absorbed]
         plans = in_order(partial(read_plan, patience=self.patience), runs)  # there may be hundreds
         for run, plan in zip(runs, plans, strict=True):
@@ -162,20 +164,61 @@ def _known(part: bytes, ordinal: int) -> pa.Table:
     return _as_known(rows, pa.repeat(ordinal, rows.num_rows))
 
 
-def _rows_of_snapshot(place: str, patience: Patience) -> Iterator[pa.Table]:
-    """Only the columns that matter are asked for: a snapshot may hold millions of rows."""
+def _rows_of_snapshot(output: str, snapshot: Snapshot, patience: Patience) -> Iterator[pa.Table]:
+    erasures = read_erasures(output, patience)
+    for part in snapshot.parts:
+        states = erasures.states(part.name, part.sha256)
+        try:
+            counts = {part.rows - state.rows for state in states}
+            yield from _rows_of_file(join(output, part.name), counts, patience)
+        except RunFolderError as error:
+            if read_erasures(output, patience).last != erasures.last:
+                raise BusyError(
+                    f"{join(output, part.name)} was read while rows of it were erased; come again"
+                ) from error
+            raise
+        except FileNotFoundError:
+            _require_newest(output, snapshot, patience)
+            raise RunFolderError(
+                f"{join(output, part.name)}, a part of the newest snapshot, is gone: put it back"
+            ) from None
+
+
+def _require_newest(output: str, snapshot: Snapshot, patience: Patience) -> None:
+    """Raises StoreError where another snapshot took the place of this one while it was read."""
+    if newest_snapshot(output, snapshot.meaning_id, patience) != snapshot:
+        raise StoreError(
+            f"{join(output, snapshot.names.snapshot)} was replaced and pruned while it was read; "
+            "the same command begins anew, with the snapshot that has its rows"
+        )
+
+
+def _rows_of_file(place: str, counts: Collection[int], patience: Patience) -> Iterator[pa.Table]:
+    """Only the columns that matter are asked for: a snapshot may hold millions of rows. Raises
+    FileNotFoundError.
+    """
     entry = ask(place, lambda seconds: entry_at(place, seconds), patience)
     if entry is None or entry.size_bytes is None:
-        raise RunFolderError(f"{place}, a part of the newest snapshot, is gone: put it back")
+        raise FileNotFoundError(place)
 
     def fetch_span(span: Span) -> bytes:
         return ask(place, lambda seconds: fetch(place, seconds=seconds, span=span), patience)
 
-    file = pq.ParquetFile(SpanFile(entry.size_bytes, fetch_span), pre_buffer=False)
-    columns = [*_COLUMNS, NEWEST_RUN]
-    for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
-        rows = pa.Table.from_batches([batch])
-        yield _as_known(rows, rows[NEWEST_RUN].cast(pa.int32()))
+    try:
+        file = pq.ParquetFile(SpanFile(entry.size_bytes, fetch_span), pre_buffer=False)
+        if file.metadata.num_rows not in counts:
+            raise RunFolderError(
+                f"{place} was altered: it holds {file.metadata.num_rows:,} rows, and its snapshot "
+                f"says {min(counts):,}; put it back"
+            )
+        columns = [*_COLUMNS, NEWEST_RUN]
+        for batch in file.iter_batches(BATCH_ROWS, columns=columns, use_threads=False):
+            rows = pa.Table.from_batches([batch])
+            yield _as_known(rows, rows[NEWEST_RUN].cast(pa.int32()))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise RunFolderError(f"{place} was altered and cannot be read: {error}") from error
 
 
 def _as_known(rows: pa.Table, run: pa.ChunkedArray | pa.Array) -> pa.Table:

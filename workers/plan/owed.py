@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from schemas.job import TEXT_VERSION
 from workers.plan.database import Range
 from workers.plan.listing import Listing
 
@@ -36,15 +37,30 @@ KNOWN_SCHEMA = pa.schema(
 GONE_SCHEMA = pa.schema([pa.field("item_id", pa.string(), nullable=False)])
 LEFT_SCHEMA = GONE_SCHEMA.append(pa.field("since", pa.int32(), nullable=False))
 
-_NEWEST = """(
-    SELECT item_id, arg_max(input_digest, run) AS version, arg_max(settled, run) AS settled,
-        max(run) AS run
+_ORDINALS = 100_000_000
+"""More than any run's, which has eight digits."""
+
+
+def unversioned(column: str) -> str:
+    """The SQL condition that the version in the `column` is that of an image which the store told
+    no version of: it has none, or could not be looked up.
+    """
+    return f"({column} = '' OR starts_with({column}, '{TEXT_VERSION}'))"
+
+
+_NEWEST = f"""(
+    SELECT item_id, arg_max(input_digest, turn) AS version, arg_max(settled, turn) AS settled,
+        max(turn) % {_ORDINALS} AS run
     FROM (
-        SELECT item_id, input_digest, bool_or(settled) AS settled, max(run) AS run
-        FROM known WHERE {within} GROUP BY item_id, input_digest
+        SELECT item_id, input_digest, bool_or(settled) AS settled, max(
+            CASE WHEN {unversioned("input_digest")} AND NOT settled THEN run
+            ELSE run + {_ORDINALS} END
+        ) AS turn
+        FROM known WHERE {{within}} GROUP BY item_id, input_digest
     ) GROUP BY item_id
 )"""
-"""Of each item its current version: that of the run with the highest ordinal."""
+"""Of each item its current version: that of the run with the highest ordinal. A look that met no
+version, and is to be made again, tells of none where anything else is known."""
 
 _OWED = """
 SELECT item_id FROM (
@@ -109,7 +125,7 @@ class Owed:
 
     def choose(self, items: int, ordinal: int, most: int | None) -> OwedTally:
         """Choose what is owed of the `items` listed, up to `most` of it for run `ordinal`."""
-        for some in self._listing.ranges(RANGE_ITEMS, "listed", "known"):
+        for some in self._listing.ranges(RANGE_ITEMS, "known"):
             newest = _NEWEST.format(within=some.within)
             owed = _OWED.format(within=some.within, newest=newest)
             self._listing.choose_by(owed, some.values())

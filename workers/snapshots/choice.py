@@ -1,7 +1,9 @@
-"""Of all rows of an item the right one: of the current version, good before failed, the newest.
+"""Of all rows of an item the right one: of the current version, the best, the newest of these.
 
 The rows lie in a DuckDB database in a temporary folder and come back by their ids, range by range.
-The current version is that of which the newest run tells.
+The current version is that of which the newest run tells; a look that met no version, and may be
+made again, tells of none where there is another row. Best is a label, then a failure that lies in
+the image, then one that may pass.
 """
 
 from collections.abc import Iterator
@@ -12,9 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.outcome import Status
+from schemas.outcome import PASSING, Status
 from schemas.snapshot import ADDED_COLUMNS
 from workers.plan.database import Database, Range, temporary_folder
+from workers.plan.owed import unversioned
 
 WHAT = "rows"
 BLOCK_ROWS = 61_440
@@ -29,10 +32,11 @@ _ORIGIN = (
     pa.field("run", pa.int64(), nullable=False),
     pa.field("source", pa.int64(), nullable=False),
 )
-"""Ordinals of the newest run that tells of the item and of the row's own; which INPUT that saw."""
+"""Ordinals of the newest run that tells of the item and of the row's own; INPUT of the newest."""
 _GONE = pa.schema([("item_id", pa.string()), ("source", pa.int64()), ("gone", pa.int64())])
-_GOOD = 1 << 40
+_BETTER = 1 << 40
 """Above every ordinal, which has eight digits."""
+_PASSING = pa.array(sorted(PASSING), pa.string())
 
 
 @contextmanager
@@ -77,7 +81,7 @@ class Choice(Database):
         """Put in `rows`, which have some of the columns of the schema under its names.
 
         The arrays, one value a row: ordinals of the newest run that told of the item and of the
-        row's own, and a number for the INPUT that this one saw.
+        row's own, and a number for the INPUT that the newest saw.
         """
         columns = [pa.array(newest), pa.array(run), pa.array(source)]
         for field in self._schema:
@@ -107,11 +111,18 @@ class Choice(Database):
             yield from map(self._chosen, self._items(some))
 
     def _items(self, some: Range) -> Iterator[pa.Table]:
-        """All rows of the range, the newest of an item first, and no item in two tables."""
+        """All rows of the range, of an item that first which tells of its version, and no item in
+        two tables.
+        """
+        status, version, code = map(self._name, ("status", "input_digest", "error_code"))
+        passing = ", ".join(f"'{one}'" for one in _PASSING.to_pylist())
+        untold = (
+            f"{unversioned(version)} AND {status} = '{Status.FAILED}' AND {code} IN ({passing})"
+        )
         query = (
             f"SELECT told.*, gone.gone FROM (FROM told WHERE {some.within}) AS told "
             f"LEFT JOIN (FROM gone WHERE {some.within}) AS gone USING (item_id, source) "
-            "ORDER BY told.item_id, told.newest DESC"
+            f"ORDER BY told.item_id, {untold}, told.newest DESC"
         )
         held: pa.Table | None = None
         for batch in self.stream(query, some.values()):
@@ -134,13 +145,14 @@ class Choice(Database):
         item = np.cumsum(first) - 1
         newest, run, gone = (_numbers(rows[name]) for name in ("newest", "run", "gone"))
         current = pc.equal(versions, versions.take(pa.array(starts[item])))
-        good = pc.equal(rows[self._name("status")], Status.LABELLED.value)
-        rank = run + _GOOD * good.to_numpy().astype(np.int64)
+        good = pc.equal(rows[self._name("status")], Status.LABELLED.value).to_numpy()
+        lasting = pc.invert(pc.is_in(rows[self._name("error_code")], _PASSING)).to_numpy()
+        rank = run + _BETTER * (good.astype(np.int64) + lasting)
         rank[~current.to_numpy(zero_copy_only=False)] = -1
         best = np.flatnonzero(rank == np.maximum.reduceat(rank, starts)[item])
         if not np.array_equal(item[best], np.arange(len(starts))):
             raise AssertionError("a run has two rows of one item")
-        deleted = gone[best] > newest[starts]
+        deleted = gone[starts] > newest[starts]
         kept = rows.take(pa.array(best)).select(self._table.names[len(_ORIGIN) :])
         told = pa.array([f"{ordinal:08d}" for ordinal in newest[starts].tolist()])
         columns = [*kept.columns, told, pa.array(deleted)]

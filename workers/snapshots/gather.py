@@ -78,7 +78,7 @@ def _origins(history: History) -> dict[int, int]:
 def _add(choice: Choice, place: str, rows: pa.Table, origins: dict[int, int]) -> None:
     told_by = rows[NEWEST_RUN if is_snapshot(rows.schema) else "run_id"]
     run, newest = (pc.cast(ids, pa.int64()).to_numpy() for ids in (rows["run_id"], told_by))
-    ordinals, places = np.unique(run, return_inverse=True)
+    ordinals, places = np.unique(newest, return_inverse=True)
     if not origins.keys() >= set(ordinals.tolist()):
         raise RunFolderError(f"{place} holds rows of a run whose spec.json is gone")
     sources = np.array([origins[ordinal] for ordinal in ordinals.tolist()], np.int64)

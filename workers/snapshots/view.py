@@ -9,17 +9,20 @@ from collections.abc import Iterable, Sequence
 import duckdb
 import pyarrow as pa
 
-from schemas.outcome import Status, UsageError
+from schemas.outcome import PASSING, Status, UsageError
 from schemas.run import LABELS, RUNS
 from schemas.snapshot import DELETED, NEWEST_RUN, SNAPSHOTS
 from schemas.uri import join
+from workers.plan.owed import unversioned
 from workers.snapshots.columns import is_snapshot, kept_name, united
 from workers.snapshots.gather import newest_lists, schemas_of
 from workers.snapshots.history import History
 from workers.snapshots.parts import parts_of
 from workers.store import PATIENCE, Patience
 
-_FILE, _TELLER, _NEWEST, _VERSION = '"(file)"', '"(teller)"', '"(newest)"', '"(version)"'
+_FILE, _TELLER, _NEWEST, _VERSION, _PASSES = (
+    f'"({name})"' for name in ("file", "teller", "newest", "version", "passes")
+)
 """Columns that only the view's inside has; INPUT hardly has any of these names."""
 
 
@@ -38,16 +41,20 @@ def view_of(history: History, patience: Patience = PATIENCE) -> str:
 WITH told AS (
 {"  UNION ALL BY NAME".join(sides)}),
 known AS (
-  SELECT *, max({_TELLER}) OVER item AS {_NEWEST},
-         arg_max(input_digest, {_TELLER}) OVER item AS {_VERSION}
-  FROM told WINDOW item AS (PARTITION BY item_id)
+  SELECT *, first_value({_TELLER}) OVER item AS {_NEWEST},
+         first_value(input_digest) OVER item AS {_VERSION}
+  FROM (SELECT *, coalesce(error_code IN {_list(PASSING)}, false) AS {_PASSES} FROM told)
+  WINDOW item AS (
+    PARTITION BY item_id
+    ORDER BY {_PASSES} AND {unversioned("input_digest")}, {_TELLER} DESC
+  )
 )
 SELECT {columns},
        {_NEWEST} AS {NEWEST_RUN},
        {_deleted(history, patience)} AS {DELETED}
 FROM known WHERE input_digest = {_VERSION}
 QUALIFY row_number() OVER (
-  PARTITION BY item_id ORDER BY status = '{Status.LABELLED}' DESC, run_id DESC
+  PARTITION BY item_id ORDER BY status = '{Status.LABELLED}' DESC, {_PASSES}, run_id DESC
 ) = 1;"""
 
 
@@ -119,8 +126,8 @@ def _columns(schemas: Sequence[tuple[str, pa.Schema]]) -> list[str]:
 
 
 def _deleted(history: History, patience: Patience) -> str:
-    """Whether the newest incremental run of the row's INPUT found the item gone, and no newer run
-    tells of it.
+    """Whether the newest incremental run of the INPUT that the item was last seen in found it gone,
+    and no newer run tells of it.
     """
     conditions = []
     for source, (one, pages) in newest_lists(history, patience).items():
@@ -128,7 +135,7 @@ def _deleted(history: History, patience: Patience) -> str:
             files = _files(history.output, [page.name for page in pages])
             runs = [other.run_id for other in history.runs if other.source == source]
             conditions.append(
-                f"({_NEWEST} < {_text(one.run_id)} AND run_id IN {_list(runs)}\n"
+                f"({_NEWEST} < {_text(one.run_id)} AND {_NEWEST} IN {_list(runs)}\n"
                 f"        AND item_id IN (SELECT item_id FROM read_parquet({files})))"
             )
     return "\n        OR ".join(conditions) or "false"
