@@ -12,7 +12,7 @@ import pytest
 from schemas import document
 from schemas.image import ImageRef, InputFormat
 from schemas.job import JobSpec
-from schemas.outcome import ErrorCode, StoreError, UsageError
+from schemas.outcome import ErrorCode, RunFolderError, StoreError, UsageError
 from schemas.rows import row_schema
 from schemas.run import Plan, RunNames
 from tests.runs import SCHEMAS, caption, job_spec, png, put, row
