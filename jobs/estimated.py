@@ -51,13 +51,13 @@ def _what(job: JobSpec, device: str) -> Iterator[str]:
 def _owed(stock: Stock, run: Run | None, rehearsal: Rehearsal | None) -> Iterator[str]:
     """How many images, how large, of which kinds, and what is none."""
     if run and stock.images_done:
-        yield (
-            f"  Run {run.spec.run_id} goes on: {stock.images_done:,} of "
-            f"{stock.images_done + stock.images:,} images are done"
-        )
+        of = stock.images_done + stock.images + stock.images_left
+        yield f"  Run {run.spec.run_id} goes on: {stock.images_done:,} of {of:,} images are done"
     elif run:
         yield f"  Run {run.spec.run_id}, which is begun, goes on"
-    if run and run.spec.job.incremental:
+    if stock.images_left:
+        yield f"  {stock.images_left:,} of its images are beyond the limit, for another night"
+    elif run and run.spec.job.incremental:
         yield "  What came to INPUT since it was planned is another run of the same night, on top"
     yield f"  {stock.images:,} images, {_size(stock, rehearsal)}{_kinds(stock, rehearsal)}"
     for line in skipped_in_words(stock.skipped):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +44,7 @@ from workers.plan import (
     finish,
     freeze,
     known_runs,
+    later_shards,
     load_shards,
     open_run_of,
     read_plan,
@@ -203,7 +204,7 @@ class _Driver:
             f"{images_done:,} images done; {wanted()} replicas on {plan.device}, "
             f"--quant {run.spec.job.quantization}"
         )
-        later = self._beyond_the_limit(plan, done)
+        later = later_shards(plan, done, options.most_images)
         window = max(16, IMAGES_AHEAD // plan.shard_images)
         progress = Progress(
             plan.run_id, plan.items, plan.shards, images_done, len(done), time.monotonic
@@ -250,20 +251,6 @@ class _Driver:
     def _late(self) -> bool:
         """Whether a night's time is over."""
         return self.options.until is not None and time.monotonic() >= self.options.until
-
-    def _beyond_the_limit(self, plan: Plan, done: Set[int]) -> set[int]:
-        """The shards of a run that was planned before, and are not for this night."""
-        if self.options.most_images is None:
-            return set()
-        left, later = self.options.most_images, set()
-        for shard in range(plan.shards):
-            if shard in done:
-                continue
-            if plan.images_of(shard) <= left:
-                left -= plan.images_of(shard)
-            else:
-                later.add(shard)
-        return later
 
     def _limit_reached(self, plan: Plan, seen: Standing, why: str) -> LimitReachedError:
         images = seen.labelled + seen.failed

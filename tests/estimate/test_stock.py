@@ -84,6 +84,9 @@ def test_of_an_unfinished_run_the_rest_is_owed(folder: str) -> None:
     drawn = [image for stretch in stock.stretches for image in stretch]
     owed = [image for shard in load_shards(run, plan, skip={0, 2}) for image in shard.images]
     assert drawn == owed
+    little = stock_of_plan(run, plan, replicas=1, most=2)  # a shard of two, and none of the other
+    assert (little.images, little.images_done, little.images_left) == (2, IMAGES - 3, 1)
+    assert [image for stretch in little.stretches for image in stretch] == owed[:2]
     label(run, plan, skip={0, 2})
     assert stock_of_plan(run, plan, replicas=1).images == 0
 

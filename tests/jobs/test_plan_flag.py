@@ -14,7 +14,7 @@ import ray
 from jobs import caption_bucket, labelling, replay
 from jobs.estimated import told
 from jobs.summary import compared
-from schemas.outcome import ReplicaError
+from schemas.outcome import LimitReachedError, ReplicaError
 from schemas.run import Result
 from tests.checkpoints import save_tiny_checkpoint
 from tests.pictures import write_broken, write_pictures
@@ -144,11 +144,21 @@ def test_a_run_that_is_begun_and_a_night_owe_less(images: Path, tmp_path: Path, 
     assert re.search(r"images/s a replica, were \S+ in the 7 images that this command saw", line)
 
     write_pictures(images, 2, first=PICTURES)
-    night = planned(replace(request, incremental=True))[0]
+    nightly = replace(request, incremental=True)
+    night = planned(nightly)[0]
     assert night.stock and night.estimate
     assert (night.stock.images, night.estimate.images_done) == (2, 0)
     assert night.stock.skipped == {"settled": PICTURES}
+    assert night.estimate.ordinal == 2
     assert len(find_runs(str(output))) == 1
+
+    with pytest.raises(LimitReachedError):
+        run(nightly, Options(shard_images=2, until=0.0), print, FakeReplica)
+    limited = estimate_job(nightly, Options(most_images=1), print, FakeReplica)
+    # that is less than a shard: the night would plan it anew
+    assert limited.stock and limited.estimate and limited.run is None
+    assert limited.stock.skipped == {"settled": PICTURES, "left": 1}
+    assert (limited.estimate.images, limited.estimate.ordinal) == (1, 3)
 
 
 def test_the_estimate_is_what_the_replicas_said(images: Path, bucket: str, model: str) -> None:

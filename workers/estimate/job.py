@@ -24,7 +24,7 @@ from workers.cluster import (
     replicas_for,
     room_for,
 )
-from workers.driver import load_replica, require_places
+from workers.driver import load_replica, require_places, stuck
 from workers.estimate.pace import pace_of
 from workers.estimate.rehearsal import Rehearsal, rehearse
 from workers.estimate.stock import Stock, stock_of_input, stock_of_plan
@@ -93,6 +93,8 @@ def estimate_job(
         run, ordinal = begun_run_of(jobs, lambda: chosen()[1], options.new_run)
         if run and run.finished:
             return Estimated(run.spec.job, run)
+        if run and request.incremental and stuck(run, options.most_images, chosen()[0]):
+            run, ordinal = begun_run_of(jobs, lambda: chosen()[1], new_run=True)
         plan = read_plan(run) if run else None
         device = device_for(plan.device, shared(), say) if plan else chosen()[0]
         job = run.spec.job if run else chosen()[1]
@@ -149,7 +151,7 @@ class _Forecast:
         replicas = min(self.wanted(self.say), MOST_REPLICAS)
         self.say(f"listing {self.job.input}" if self.plan is None else "reading the run's plan")
         if self.run and self.plan:
-            return stock_of_plan(self.run, self.plan, replicas)
+            return stock_of_plan(self.run, self.plan, replicas, self.options.most_images)
         return stock_of_input(
             self.job, self.ordinal, self.options, self.device, self.batch_size, replicas
         )

@@ -16,7 +16,7 @@ from schemas.image import ImageRef, InputFormat
 from schemas.job import JobSpec
 from schemas.rows import PassedColumn
 from schemas.run import Plan
-from workers.plan import Run, cut_for, fill, load_shards, require_columns
+from workers.plan import Run, cut_for, fill, later_shards, load_shards, require_columns
 from workers.plan.cut import SMALL_SHARDS, Cut
 from workers.plan.listing import open_listing
 from workers.plan.pages import images_of, items_table
@@ -50,6 +50,8 @@ class Stock:
     shards: Sizes
     skipped: Mapping[str, int]
     columns: tuple[PassedColumn, ...]
+    images_left: int = 0
+    """Of that run, that a limit leaves for another night."""
     known_bytes: int = 0
     unsized: int = 0
     """Images whose size the listing does not tell."""
@@ -109,14 +111,17 @@ def stock_of_input(
     return stock
 
 
-def stock_of_plan(run: Run, plan: Plan, replicas: int) -> Stock:
-    """What is owed of a frozen plan, and likewise some of it. Raises as `load_shards`."""
+def stock_of_plan(run: Run, plan: Plan, replicas: int, most: int | None = None) -> Stock:
+    """What is owed of a frozen plan to a night of `most` images, and likewise some of it. Raises as
+    `load_shards`.
+    """
     done = committed(run.output, plan.run_id)
-    sizes = [plan.images_of(shard) for shard in range(plan.shards) if shard not in done]
+    later = later_shards(plan, done, most)
+    sizes = [plan.images_of(shard) for shard in range(plan.shards) if shard not in done | later]
     shards = tuple((size, len(list(group))) for size, group in groupby(sizes))
-    owed = sum(sizes)
-    stock = Stock(owed, plan.items - owed, shards, plan.skipped, plan.columns)
-    tables = (items_table(shard.images) for shard in load_shards(run, plan, skip=done))
+    owed, left = sum(sizes), sum(map(plan.images_of, later))
+    stock = Stock(owed, plan.items - owed - left, shards, plan.skipped, plan.columns, left)
+    tables = (items_table(shard.images) for shard in load_shards(run, plan, skip=done | later))
     _look_through(stock, tables, _sampling(run.spec.job, owed, plan.batch_size, replicas))
     return stock
 

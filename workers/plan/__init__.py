@@ -7,7 +7,7 @@ from workers.plan.filling import PlanRule, fill
 from workers.plan.finish import finish
 from workers.plan.freeze import freeze, require_columns
 from workers.plan.known import known_runs
-from workers.plan.load import load_list, load_shards, require_pages, sample
+from workers.plan.load import later_shards, load_list, load_shards, require_pages, sample
 
 __all__ = [
     "PlanRule",
@@ -19,6 +19,7 @@ __all__ = [
     "finish",
     "freeze",
     "known_runs",
+    "later_shards",
     "load_list",
     "load_shards",
     "open_run",

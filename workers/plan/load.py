@@ -1,7 +1,7 @@
 """A frozen plan → its shards, page by page."""
 
 import hashlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence, Set
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -71,6 +71,19 @@ def sample(
         data = _read(run.output, plan.pages[page], erasures, patience)
         found += pick(data, images * pages // len(chosen))
     return tuple(found)
+
+
+def later_shards(plan: Plan, done: Set[int], most: int | None) -> set[int]:
+    """Of the shards that are not `done` those that a night of `most` images does not come to."""
+    room, later = plan.items if most is None else most, set()
+    for shard in range(plan.shards):
+        if shard in done:
+            continue
+        if plan.images_of(shard) <= room:
+            room -= plan.images_of(shard)
+        else:
+            later.add(shard)
+    return later
 
 
 def load_list(
