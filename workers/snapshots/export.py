@@ -109,8 +109,8 @@ def _texts(latest: _Latest) -> None:
     """A text an image: `a/b.txt` of INPUT/a/b.png, as trainers of diffusion models read it."""
     jobs, told = latest.jobs, latest.told
 
-    def write(row: Row) -> str:
-        path = path_of(jobs[row["run_id"]], row["item_id"], row["uri"])
+    def write(pair: tuple[Row, str | None]) -> str:
+        row, path = pair
         if path is None:
             return OUTSIDE
         text = _text(row).encode()
@@ -119,8 +119,14 @@ def _texts(latest: _Latest) -> None:
     _require_text(latest.choice.schema)
     for table in latest.tables():
         rows = table.to_pylist()
-        for row, fault in zip(rows, in_order(write, rows), strict=True):
-            if fault:
+        paths = [path_of(jobs[row["run_id"]], row["item_id"], row["uri"]) for row in rows]
+        # of two that are written at once the first is to have the name, whichever is faster
+        first = {path: number for number, path in reversed(list(enumerate(paths)))}
+        begun = [n for n, path in enumerate(paths) if path is None or first[path] == n]
+        found = in_order(write, [(rows[n], paths[n]) for n in begun])
+        faults = dict(zip(begun, found, strict=True))
+        for number, row in enumerate(rows):
+            if fault := faults.get(number, TAKEN):
                 told.leave_out(fault, 1, row["item_id"])
             else:
                 told.images += 1
