@@ -16,7 +16,7 @@ import argparse
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -35,6 +35,7 @@ from workers.snapshots import (
     export,
     prune,
     read_history,
+    unfinished_rows,
     view_of,
 )
 from workers.threads import leave
@@ -61,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise UsageError(f"--to {kind!a}: one of {', '.join(EXPORTS)}")
             print("\n".join(_exported(export(history, kind, canonical(destination)))))
         else:
+            unfinished = unfinished_rows(history)
             print("\n".join(_compacted(history, compact(history), others)))
+            if unfinished:
+                print(_left_out(unfinished))
     except BucketsightError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return error.exit_code
@@ -120,6 +124,14 @@ def _compacted(history: History, made: Compaction, others: Sequence[str]) -> lis
         f"Rows: {printable(_rows(history.output, snapshot.names.folder, snapshot.attempt))}",
     ]
     return lines + (also if others else [])
+
+
+def _left_out(rows: Mapping[str, int]) -> str:
+    runs = f"run{'s' * (len(rows) > 1)} {', '.join(rows)}"
+    return (
+        f"Left out: up to {sum(rows.values()):,} rows of {runs}, for only finished runs are "
+        "compacted; nights, the view and exports read them beside the snapshot."
+    )
 
 
 def _rows(output: str, folder: str, attempt: str) -> str:

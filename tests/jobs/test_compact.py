@@ -85,6 +85,10 @@ def test_rows_read_are_rows_kept_and_superseded(
     assert "7 rows read (6 of snapshot 00000001 + 1 of 1 run) = 6 kept + 1 superse" in lines[0]
     rows = rows_of(output, newest_snapshot(output, MEANING))
     assert not any(row["deleted"] for row in rows.values())  # it was seen again
+    write_run(store, 4, Night({name: Told("v3") for name in ("a.png", "b.png", "c.png")}, parts=1))
+    _, lines, _ = told(capsys, output)
+    assert "there is nothing to do" in lines[0]
+    assert lines[1].startswith("Left out: up to 2 rows of run 00000004, for only finished runs")
 
 
 def test_a_meaning_is_named_by_how_it_begins(

@@ -3,6 +3,7 @@
 from workers.snapshots.export import EXPORTS, Exported, export
 from workers.snapshots.history import History, PastRun, read_history
 from workers.snapshots.make import Compaction, compact
+from workers.snapshots.parts import unfinished_rows
 from workers.snapshots.proof import SnapshotProof, newest_snapshots, prove_snapshot
 from workers.snapshots.prune import Pruning, prune
 from workers.snapshots.view import view_of
@@ -21,5 +22,6 @@ __all__ = [
     "prove_snapshot",
     "prune",
     "read_history",
+    "unfinished_rows",
     "view_of",
 ]

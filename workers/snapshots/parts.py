@@ -17,6 +17,7 @@ from workers.plan import Run, read_plan
 from workers.plan.documents import find_document
 from workers.plan.erasures import Erasures
 from workers.sink import committed, fetch_part
+from workers.snapshots.history import History
 from workers.store import PATIENCE, Patience
 from workers.threads import in_order
 
@@ -77,6 +78,15 @@ def parts_of(run: Run, erasures: Erasures, patience: Patience = PATIENCE) -> Run
         for part in result.parts
     )
     return RunParts(run, hashlib.sha256(data).hexdigest(), files, plan)
+
+
+def unfinished_rows(history: History, patience: Patience = PATIENCE) -> dict[str, int]:
+    """Of each unfinished run that has parts, by run_id, how many rows these hold at most. Raises as
+    `parts_of`.
+    """
+    runs = [one.run for one in history.fresh if not one.files.finished]
+    found = in_order(partial(parts_of, erasures=history.erasures, patience=patience), runs)
+    return {parts.run.spec.run_id: parts.rows for parts in found if parts.files}
 
 
 def _row_file(name: str, sha256: str, rows: int, document: str, erasures: Erasures) -> RowFile:
