@@ -1,6 +1,7 @@
 """What planning costs: the real `freeze` over a store that makes up its keys, page by page.
 
     python benchmarks/plan_scale.py 1000000 10000000
+    python benchmarks/plan_scale.py 10000000 --sidecars    # a text beside each of so many keys
 
 Each line is a process of its own. Seconds: making up the keys alone; listing them into the database
 (the making included); sorting; writing the plan; all of it, by the clock and of a processor's work.
@@ -18,15 +19,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from schemas.job import JobSpec, Preprocessing, TaskSpec
+from schemas.job import SIDECAR, JobSpec, Preprocessing, TaskSpec
 from tests.fake_store import FakeStore, fake_store
 from workers.plan import freeze, open_run
+from workers.source.kinds import sidecar_of
 from workers.store import PATIENCE, Entry, Patience
 from workers.store.base import PAGE
 
@@ -40,16 +42,18 @@ STRIDE = 2_654_435_761
 class MadeUpStore(FakeStore):
     """`keys` objects that are nowhere: names of 57 characters, versions like S3's, sizes."""
 
-    def __init__(self, keys: int, order: str) -> None:
+    def __init__(self, keys: int, order: str, sidecars: bool) -> None:
         super().__init__()
         self._keys = keys
+        self._sidecars = sidecars
         self._stride = 1 if order == ORDERS[0] else STRIDE
         self.listed_at = 0.0
 
     def pages(self, place: str, patience: Patience) -> Iterator[list[Entry]]:
         for first in range(0, self._keys, PAGE):
             turns = range(first, min(first + PAGE, self._keys))
-            yield [made_up(place, turn * self._stride % self._keys) for turn in turns]
+            entries = [made_up(place, turn * self._stride % self._keys) for turn in turns]
+            yield with_texts(entries) if self._sidecars else entries
         self.listed_at = time.time()
 
 
@@ -59,9 +63,18 @@ def made_up(place: str, number: int) -> Entry:
     return Entry(name, 20_000 + number % 3_000_000, f"etag:{version}")
 
 
-def measure(keys: int, order: str) -> dict[str, float]:
+def with_texts(entries: Iterable[Entry]) -> list[Entry]:
+    """Each with the text beside it."""
+    return [one for entry in entries for one in (entry, text_beside(entry))]
+
+
+def text_beside(entry: Entry) -> Entry:
+    return Entry(sidecar_of(entry.uri), 100, f"{entry.version[:-2]}-1")
+
+
+def measure(keys: int, order: str, sidecars: bool) -> dict[str, float]:
     """Plan once, in this very process."""
-    store = MadeUpStore(keys, order)
+    store = MadeUpStore(keys, order, sidecars)
     made = _seconds_of_making(store)
     with (
         tempfile.TemporaryDirectory(prefix="output-") as output,
@@ -69,7 +82,7 @@ def measure(keys: int, order: str) -> dict[str, float]:
         fake_store(store),
     ):
         tempfile.tempdir = scratch
-        run = open_run(job(output))
+        run = open_run(job(output, sidecars))
         began, cpu = time.time(), time.process_time()
         with largest(Path(scratch)) as folder:
             plan = freeze(run, None, "cuda", 32)
@@ -90,7 +103,7 @@ def measure(keys: int, order: str) -> dict[str, float]:
         }
 
 
-def job(output: str) -> JobSpec:
+def job(output: str, sidecars: bool) -> JobSpec:
     return JobSpec(
         input=INPUT,
         output=output,
@@ -99,6 +112,7 @@ def job(output: str) -> JobSpec:
         model_digest="0" * 64,
         quantization="none",
         preprocessing=Preprocessing(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        text=SIDECAR if sidecars else "",
     )
 
 
@@ -146,16 +160,18 @@ def memory_peak() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("keys", type=int, nargs="+")
+    parser.add_argument("--sidecars", action="store_true", help="a text lies beside each key")
     parser.add_argument("--here", choices=ORDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.here:
-        print(json.dumps(measure(arguments.keys[0], arguments.here)))
+        print(json.dumps(measure(arguments.keys[0], arguments.here, arguments.sidecars)))
         return
     names = ("made", "listed", "sorted", "written", "total", "cpu", "memory", "folder", "plan")
     print(f"{'keys':>11}  {'':<11}" + "".join(f"{name:>9}" for name in names))
     for keys in arguments.keys:
         for order in ORDERS:
             command = [sys.executable, __file__, str(keys), "--here", order]
+            command += ["--sidecars"] * arguments.sidecars
             said = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
             figures = json.loads(said)
             values = "".join(f"{figures[name]:9.1f}" for name in names)

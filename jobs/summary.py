@@ -38,7 +38,7 @@ SKIPPED: dict[str, str] = {
 UNSAID: dict[str, str] = {
     SkipRule.UNDER_OUTPUT: "that lie under OUTPUT",
     SkipRule.CONTAINER: "that hold the images",
-    SkipRule.SIDECAR: "of text that became columns",
+    SkipRule.SIDECAR: "of text beside images",
     PlanRule.FORGOTTEN: "that are forgotten",
     PlanRule.LISTED_AGAIN: "that were listed more than once",
     PlanRule.NOT_REPLAYED: "that had not failed so in the replayed run",

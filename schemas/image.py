@@ -45,6 +45,9 @@ class ImageRef:
     Its keys are names of INPUT, of which `Plan.columns` knows the types."""
     failure: Failure | None = None
     """Why the item cannot be read, where that was plain when it was planned; it becomes its row."""
+    sidecar: str | None = None
+    """The version of the text in a file beside the image, as `input_digest` has it; "" where there
+    is no such file, None where nobody looked, or it has no version."""
 
 
 @dataclass(frozen=True, slots=True)

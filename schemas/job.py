@@ -17,6 +17,8 @@ SEMANTICS = 1
 
 TEXT_COLUMN = "column:"
 """What `JobSpec.text` begins with where the text is a column of INPUT, whose name follows."""
+SIDECAR = "sidecar"
+"""What it is where the text is a file beside each image."""
 
 TEXT_VERSION = "+text:"
 """What stands in a version between the image's own, which may be empty, and that of its text."""
@@ -120,18 +122,25 @@ class JobSpec:
         return _meaning_id(self)
 
     def input_digest(self, image: ImageRef) -> str:
-        """The version of all that is looked at of `image`: its own, and its text where that is a
-        column of INPUT.
+        """The version of all that is looked at of `image`: its own, and its text's where that is a
+        column of INPUT or lies in a file beside the image.
         """
         return self.looked_at(image) or image.input_digest
 
     def looked_at(self, image: ImageRef) -> str | None:
         """Likewise; None where it is the image's own."""
-        column = self.text.removeprefix(TEXT_COLUMN)
-        if column == self.text:
-            return None
-        text = said_under(image.columns, column)
-        return f"{image.input_digest}{TEXT_VERSION}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        version = image.sidecar if self.text == SIDECAR else None
+        if self.text.startswith(TEXT_COLUMN):
+            text = said_under(image.columns, self.text.removeprefix(TEXT_COLUMN))
+            version = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{image.input_digest}{TEXT_VERSION}{version}" if version else None
+
+    @property
+    def lists_sidecars(self) -> bool:
+        """Whether the listing of INPUT itself tells which texts lie beside its images; of those
+        that a manifest names, each is asked about.
+        """
+        return self.text == SIDECAR and self.input_format == InputFormat.IMAGES
 
     def fingerprint(self) -> str:
         """Which job this is: the meaning, what of INPUT, OUTPUT and the rows' schema."""

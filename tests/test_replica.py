@@ -46,6 +46,9 @@ from workers.messages import (
     Withheld,
 )
 from workers.model import TinyGPTV
+from workers.plan import fill
+from workers.plan.listing import open_listing
+from workers.plan.pages import images_of
 from workers.replica import Replica
 from workers.request import Request, Wish
 from workers.sink import commit
@@ -269,6 +272,30 @@ def test_each_batch_is_announced_before_it_is_looked_at(
     first = caution.suspects if caution else ()
     assert announced == [*first, *(place for place in range(10) if place not in first)]
     assert len(read) == len(shard)
+
+
+def test_a_text_beside_an_image_is_the_planned_one(images: Path, checkpoint: Path) -> None:
+    """A row is of the versions that the plan has of image and text: another text, or one that went
+    since, fails the image, and one that came since is not read.
+    """
+    write_pictures(images, 4)
+    texts = [images / f"picture-{number:04d}.txt" for number in range(4)]
+    for text in texts[:3]:
+        text.write_text("a day")
+    request = Request(str(images), str(images.parent / "out"), (Wish("hateful"),), str(checkpoint))
+    job = request.resolve("cpu")
+    with open_listing(job) as listing:
+        fill(listing, job, 1)
+        shard = Shard(0, tuple(one for some in listing.in_order() for one in images_of(some)))
+    texts[1].write_text("another day")
+    texts[2].unlink()
+    texts[3].write_text("a new day")
+    rows = rows_of(job, outcome_of(replica_for(job, checkpoint), shard))
+    assert [row["hateful_text"] for row in rows] == ["a day", None, None, ""]
+    codes = [None, ErrorCode.CHANGED_SINCE_PLAN, ErrorCode.NOT_FOUND, None]
+    assert [row["error_code"] for row in rows] == codes
+    assert [row["input_digest"] for row in rows] == [job.input_digest(one) for one in shard.images]
+    assert ["+text:mtime:5-" in str(row["input_digest"]) for row in rows] == [True] * 3 + [False]
 
 
 def test_a_condemned_image_is_not_looked_at(images: Path, checkpoint: Path) -> None:

@@ -15,10 +15,13 @@ import pytest
 from schemas.image import ImageRef
 from schemas.outcome import StoreError
 from schemas.rows import PassedColumn
-from tests.runs import refs
+from tests.runs import job_spec, refs
 from workers.plan import database
 from workers.plan import listing as module
 from workers.plan.listing import Listing, Tally, open_listing
+from workers.plan.pages import images_of
+from workers.source.kinds import sidecar_of
+from workers.store import Entry
 
 
 def ids_in_order(listing: Listing) -> list[str]:
@@ -91,6 +94,35 @@ def test_an_item_listed_again_is_one_item(monkeypatch: pytest.MonkeyPatch, batch
         rows = pa.concat_tables(listing.in_order()).to_pylist()
     assert [row["item_id"] for row in rows] == [image.item_id for image in refs(6)]
     assert [row["input_digest"] for row in rows] == ["new"] * 4 + ["mtime:3-1"] * 2
+
+
+@pytest.mark.parametrize("at_once", [5, 40, 10_000])
+def test_each_item_has_the_text_beside_it(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """The version is that of the file whose name a reader makes of the image's, "" where there is
+    none, wherever ranges end; and all that is looked at has the version that the job says.
+    """
+    monkeypatch.setattr(module, "RANGE_ITEMS", at_once)
+    monkeypatch.setattr(database, "SAMPLE", 10)
+    monkeypatch.setattr(module, "BLOCK_IMAGES", 16)
+    draw = random.Random(at_once)
+    names = {"/" + "".join(draw.choices("ab.é/ -", k=draw.randrange(1, 7))) for _ in range(800)}
+    texts = {f"{name}.txt": draw.choice(["etag:1", "etag:2", ""]) for name in sorted(names)[::3]}
+    job = job_spec(text="sidecar")
+    with open_listing(job) as listing:
+        for name in draw.sample(sorted(names), len(names)):
+            listing.add([ImageRef(name, name, "etag:0", 1)])
+        listing.add_sidecars([Entry(name, 1, version) for name, version in texts.items()])
+        found = [image for table in listing.in_order() for image in images_of(table)]
+        told = {}
+        for some in listing.ranges(at_once):
+            query = f"SELECT item_id, coalesce(looked_at, input_digest) FROM {listing.rows(some)}"
+            told |= dict(listing.run(query, some.values()))
+    assert [image.item_id for image in found] == sorted(names)
+    for image in found:
+        text = sidecar_of(image.uri)
+        assert image.sidecar == ((texts[text] or None) if text in texts else "")
+    assert told == {image.item_id: job.input_digest(image) for image in found}
+    assert {image.sidecar for image in found} == {"etag:1", "etag:2", "", None}
 
 
 @pytest.mark.parametrize("at_once", [5, 100])

@@ -16,7 +16,7 @@ from schemas.outcome import ErrorCode, RunFolderError, StoreError, UsageError
 from schemas.rows import row_schema
 from schemas.run import Plan, RunNames
 from tests.runs import SCHEMAS, caption, job_spec, png, put, row
-from workers.plan import Run, finish, freeze, load_list, load_shards, open_run, read_plan
+from workers.plan import Run, finish, freeze, listing, load_list, load_shards, open_run, read_plan
 from workers.plan import owed as module
 from workers.plan.known import known_runs
 from workers.plan.listing import open_listing
@@ -98,9 +98,11 @@ def test_it_is_what_a_person_would_say(monkeypatch: pytest.MonkeyPatch, seed: in
     assert compared(listed, known, waiting, most, of_input) == (set(first), left, gone)
 
 
-def night(store: str, most: int | None = None, **changes: object) -> tuple[list[str], Plan, Run]:
+def night(
+    store: str, most: int | None = None, input: str = "in", **changes: object
+) -> tuple[list[str], Plan, Run]:
     """What a night looks at of `store`, by name, its plan and its run; nothing is labelled yet."""
-    job = job_spec(f"{store}/in", f"{store}/out", incremental=True, **changes)
+    job = job_spec(f"{store}/{input}", f"{store}/out", incremental=True, **changes)
     run = open_run(job)
     plan = freeze(run, 2, "cpu", 8, most)
     images = [image for shard in load_shards(run, plan) for image in shard.images]
@@ -189,6 +191,40 @@ def test_a_meme_with_another_text_is_owed(folder: str) -> None:
     manifest("first", "other")
     seen, _, _ = night(folder, **changes)
     assert [name[-1] for name in seen] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("input", "kind"), [("in", InputFormat.IMAGES), ("list.csv", InputFormat.CSV)]
+)
+def test_a_text_beside_an_image_is_looked_at(
+    store: str, monkeypatch: pytest.MonkeyPatch, input: str, kind: InputFormat
+) -> None:
+    """Whose text came, changed or went is owed, and nobody else; a text may be that of several."""
+    monkeypatch.setattr(module, "RANGE_ITEMS", 2)
+    monkeypatch.setattr(listing, "RANGE_ITEMS", 2)
+    images = ["a/b.png", "c.1.jpg", "c.jpg", "c.png", "d.jpg"]
+    for name in images:
+        put(store, f"in/{name}", png())
+    put(store, "list.csv", "\n".join(["path", *(f"in/{name}" for name in images)]).encode())
+
+    def owed() -> list[str]:
+        _, plan, run = night(store, input=input, input_format=kind, text="sidecar")
+        shards = list(load_shards(run, plan))
+        label(run, plan)
+        return [image.uri.partition("/in/")[2] for shard in shards for image in shard.images]
+
+    for name in ("c.txt", "d.txt"):
+        put(store, f"in/{name}", b"a day")
+    assert owed() == images
+    assert owed() == []
+    put(store, "in/a/b.txt", b"came")
+    put(store, "in/notes.txt", b"nobody's")
+    assert owed() == ["a/b.png"]
+    put(store, "in/c.txt", b"another day")
+    assert owed() == ["c.jpg", "c.png"]
+    remove(f"{store}/in/d.txt")
+    assert owed() == ["d.jpg"]
+    assert owed() == []
 
 
 def test_a_plain_run_counts_too(folder: str) -> None:

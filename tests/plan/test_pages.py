@@ -1,6 +1,7 @@
 """A page of the plan."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -14,7 +15,8 @@ from workers.plan.pages import cut_pages, decode_page, encode_page, items_table
 
 STRANGE = [
     *refs(3, "s3://bucket/dé #%\n🍎"),
-    ImageRef("a", "a", "", None),
+    ImageRef("a", "a", "", None, sidecar=""),
+    ImageRef("a.png", "a.png", "etag:1", 3, sidecar="etag:2"),
     ImageRef("a.tar#1.png", "a.tar", "etag:1", 7, offset=512, columns='{"text":"é 🍎"}'),
     ImageRef("b.parquet#0", "b.parquet", "etag:2", None, row=0, columns='{"a":null}'),
     ImageRef("c.csv#9", "", "", None, failure=Failure(ErrorCode.BAD_REFERENCE, "names no image")),
@@ -42,7 +44,16 @@ def test_pages_give_back_what_they_were_given() -> None:
     """Items survive a page: weird ids, what is unknown, columns and failures included."""
     (shards,) = written(STRANGE, Cut(2, 2))
     assert [image for shard in shards for image in shard.images] == STRANGE
-    assert [len(shard) for shard in shards] == [2, 2, 2, 1]
+    assert [len(shard) for shard in shards] == [2, 2, 2, 2]
+
+
+def test_a_page_of_before_is_read() -> None:
+    """One that knows nothing of texts beside images gives its images: nobody looked for any."""
+    (table,) = cut_pages([items_table(STRANGE)], Cut(2, 2))
+    _, data = encode_page("page", table.drop_columns("sidecar"))
+    before = [replace(image, sidecar=None) for image in STRANGE]
+    assert [image for shard in decode_page(data) for image in shard.images] == before
+    assert pages.pick(data, len(before)) == before
 
 
 def test_skipped_shards_of_a_page_are_left_out() -> None:

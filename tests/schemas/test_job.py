@@ -145,6 +145,18 @@ def test_a_text_of_input_is_part_of_what_is_looked_at() -> None:
         assert job_spec(text=text).input_digest(one) == "etag:1"
 
 
+def test_a_text_beside_an_image_is_part_of_what_is_looked_at() -> None:
+    """Where there is one, and tasks read it, its version counts; an image without any keeps its."""
+    for text, sidecar, version in (
+        ("sidecar", "etag:2", "etag:1+text:etag:2"),
+        ("sidecar", "", "etag:1"),
+        ("sidecar", None, "etag:1"),
+        ("ocr", "etag:2", "etag:1"),
+    ):
+        image = ImageRef("a", "a", "etag:1", 3, sidecar=sidecar)
+        assert job_spec(text=text).input_digest(image) == version
+
+
 def test_a_model_renamed_is_the_same_model() -> None:
     """The digest is the model's identity, its name is not."""
     assert job_spec(model_id="copy").fingerprint() == job_spec().fingerprint()

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from schemas.image import ImageRef
+from schemas.job import JobSpec
 from schemas.rows import PassedColumn
 from workers.plan.listing import Tally
 from workers.plan.pages import items_table
+from workers.store import Entry
 
 
 class ListingInMemory:
@@ -21,6 +23,9 @@ class ListingInMemory:
 
     def add(self, images: Sequence[ImageRef]) -> None:
         self._listed += images
+
+    def add_sidecars(self, texts: Sequence[Entry]) -> None:
+        assert not texts, "the simulated job reads none"
 
     def columns(self) -> tuple[PassedColumn, ...]:
         return ()
@@ -35,5 +40,5 @@ class ListingInMemory:
 
 
 @contextmanager
-def open_listing(looked_at: object) -> Iterator[ListingInMemory]:
+def open_listing(job: JobSpec) -> Iterator[ListingInMemory]:
     yield ListingInMemory()

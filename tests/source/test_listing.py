@@ -11,7 +11,8 @@ from schemas.outcome import StoreError, UsageError
 from tests.runs import job_spec, png, put
 from tests.source.listings import listed
 from workers.source import check_input, list_images
-from workers.store import base
+from workers.source.kinds import sidecar_of
+from workers.store import base, entry_at
 
 WEIRD = [
     "a b.png",
@@ -102,6 +103,36 @@ def test_globs(store: str, pattern: str, expected: list[str]) -> None:
     for name in [*every, "x.dat", "2024/notes.txt"]:
         put(store, f"in/{name}", png())
     assert names(f"{store}/in/{pattern}", root=f"{store}/in") == expected
+
+
+@pytest.mark.parametrize(
+    ("input", "images"),
+    [
+        ("in", ["a.1.jpg", "a.jpg", "b/a.png"]),
+        ("in/*.jpg", ["a.1.jpg", "a.jpg"]),
+        ("in/a.1.j*", ["a.1.jpg"]),  # the text does not begin as all that it matches does
+        ("in/a.jpg", ["a.jpg"]),
+    ],
+)
+def test_texts_beside_images_are_told(store: str, input: str, images: list[str]) -> None:
+    """Where a job reads them the listing tells all that there are, whatever INPUT leaves out, and
+    counts them under their own rule; others hear nothing of them.
+    """
+    for name in ("a.1.jpg", "a.jpg", "b/a.png", "a.TXT"):
+        put(store, f"in/{name}", png())
+    texts = ("a.1.txt", "a.txt", "b/a.txt")
+    for name in (*texts, ".a.txt", "out/a.txt"):
+        put(store, f"in/{name}", b"x" * len(name))
+    pages = list(list_images(job_spec(f"{store}/{input}", f"{store}/in/out", text="sidecar")))
+    assert sorted(one.uri for page in pages for one in page.images) == [
+        f"{store}/in/{name}" for name in images
+    ]
+    told = {entry.uri: entry for page in pages for entry in page.sidecars}
+    assert {sidecar_of(f"{store}/in/{name}") for name in images} <= told.keys()
+    assert told.keys() <= {f"{store}/in/{name}" for name in texts}
+    assert all(entry == entry_at(uri) for uri, entry in told.items())
+    assert sum(page.skipped["sidecar"] for page in pages) == len(told)
+    assert not any(page.sidecars for page in list_images(job_spec(f"{store}/{input}")))
 
 
 @pytest.mark.parametrize("pattern", ["in/a**b", "in/**x/*.png"])

@@ -1,5 +1,6 @@
 """Where an image's text comes from."""
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -7,10 +8,16 @@ import pytest
 from PIL import Image
 
 from schemas.image import ImageRef, InputFormat
-from schemas.outcome import TooManyBytesError, UsageError
+from schemas.outcome import (
+    ChangedSincePlanError,
+    NotFoundError,
+    TooManyBytesError,
+    UsageError,
+)
 from tests.runs import job_spec, put
 from workers.source import Reader
 from workers.source.webdataset import LONGEST_SIDECAR
+from workers.store import entry_at, remove
 from workers.tasks import Item
 from workers.texts import resolve_text, spelt, text_finder
 
@@ -56,6 +63,23 @@ def test_a_sidecar_that_is_no_text_of_an_image_fails_it(tmp_path: Path) -> None:
     assert found("sidecar", _ref(f"{tmp_path}/a.png")).text_source == "sidecar"
     with pytest.raises(TooManyBytesError, match="1,048,577 bytes"):
         found("sidecar", _ref(f"{tmp_path}/b.png"))
+
+
+def test_a_sidecar_is_read_as_it_was_planned(store: str) -> None:
+    """Another version is none of the plan's, nor is one that came or went since."""
+    put(store, "a.txt", b"a day")
+    image = _ref(f"{store}/a.png")
+    entry = entry_at(f"{store}/a.txt")
+    assert entry
+    planned = replace(image, sidecar=entry.version)
+    assert found("sidecar", planned) == Item("a day", "sidecar")
+    assert found("sidecar", replace(image, sidecar="")) == Item()
+    put(store, "a.txt", b"another day")
+    with pytest.raises(ChangedSincePlanError, match=r"a\.txt changed"):
+        found("sidecar", planned)
+    remove(f"{store}/a.txt")
+    with pytest.raises(NotFoundError, match=r"a\.txt is gone"):
+        found("sidecar", planned)
 
 
 def test_an_image_within_a_container_has_no_sidecar(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def stock_of_input(
     """INPUT as listed now, for the run that would have this ordinal; of it as much is drawn as so
     many replicas may look at. Raises as `workers.plan.freeze`.
     """
-    with open_listing(job.looked_at) as listing:
+    with open_listing(job) as listing:
         filled = fill(listing, job, ordinal, options.most_images)
         columns = listing.columns()
         require_columns(job, columns)

@@ -67,6 +67,7 @@ def fill(
     for page in list_images(job, patience):
         images = erasures.without_forgotten(page.images)
         listing.add(images)
+        listing.add_sidecars(page.sidecars)
         skipped += page.skipped
         skipped[PlanRule.FORGOTTEN] += len(page.images) - len(images)
     tally = listing.tally()

@@ -56,7 +56,7 @@ def freeze(
     erasures.require_ended()
     gone: tuple[ListPage, ...] = ()
     left: tuple[ListPage, ...] = ()
-    with open_listing(job.looked_at) as listing:
+    with open_listing(job) as listing:
         filled = fill(listing, job, run.names.ordinal, most, patience)
         columns = listing.columns()
         require_columns(job, columns)

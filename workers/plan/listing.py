@@ -1,6 +1,6 @@
 """What INPUT was found to hold, sorted outside memory: a DuckDB database in a temporary folder."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.image import ImageRef
+from schemas.job import TEXT_VERSION, JobSpec
 from schemas.passed import PassedTypes
 from schemas.rows import PassedColumn
 from workers.plan.database import Database, Range, temporary_folder
 from workers.plan.pages import ITEM_SCHEMA, items_table
+from workers.source.kinds import SIDECAR_ENDING, stem_of
+from workers.store import Entry
 
 WHAT = "the listing"
 BLOCK_IMAGES = 61_440
@@ -26,11 +29,37 @@ RANGE_ITEMS = 5_000_000
 different ones within its memory, and to merge what it sorted it needs some for each run.
 """
 
-_LISTED = ITEM_SCHEMA.append(pa.field("turn", pa.int64(), nullable=False)).append(
+_BESIDES = [
+    pa.field("turn", pa.int64(), nullable=False),
     # what `JobSpec.input_digest` says; null where it is the input_digest
-    pa.field("looked_at", pa.string())
-)
+    pa.field("looked_at", pa.string()),
+    # null where a listing tells of no sidecars
+    pa.field("stem", pa.string()),
+]
+_LISTED = pa.schema([*ITEM_SCHEMA, *_BESIDES])
 _CHOSEN = pa.schema([pa.field("item_id", pa.string(), nullable=False)])
+_SIDECARS = pa.schema(
+    [
+        # the stem of its images' ids
+        pa.field("item_id", pa.string(), nullable=False),
+        # null where the store tells none
+        pa.field("version", pa.string()),
+    ]
+)
+
+_WITH_SIDECARS = f"""(
+    SELECT listed.* REPLACE (
+        CASE WHEN beside.item_id IS NULL THEN '' ELSE beside.version END AS sidecar,
+        input_digest || '{TEXT_VERSION}' || beside.version AS looked_at
+    )
+    FROM {{listed}} AS listed LEFT JOIN (
+        FROM sidecars WHERE {{within}} OR starts_with($start, item_id)
+    ) AS beside ON listed.stem = beside.item_id
+)"""
+"""What was listed within a range of ids, with the versions of the texts. A stem is what its image's
+id begins with, hence within the range too, or what the range begins with. One that was listed again
+gives its image again, of which one is taken.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +74,13 @@ class Tally:
 
 
 @contextmanager
-def open_listing(looked_at: Callable[[ImageRef], str | None] | None = None) -> Iterator["Listing"]:
-    """An empty listing, in a temporary folder that is gone afterwards. `looked_at` tells the
-    version of all that is looked at of an item, where that is more than its own.
+def open_listing(job: JobSpec | None = None) -> Iterator["Listing"]:
+    """An empty listing for `job`, in a temporary folder that is gone afterwards; where there is no
+    job, nothing but images is looked at.
 
     Raises StoreError where there is no such folder, or it cannot be written.
     """
-    with temporary_folder(WHAT) as folder, closing(Listing(folder, looked_at)) as listing:
+    with temporary_folder(WHAT) as folder, closing(Listing(folder, job)) as listing:
         yield listing
 
 
@@ -62,14 +91,15 @@ class Listing(Database):
     last word counts. Raises StoreError where its folder is full.
     """
 
-    def __init__(
-        self, folder: str, looked_at: Callable[[ImageRef], str | None] | None = None
-    ) -> None:
+    def __init__(self, folder: str, job: JobSpec | None = None) -> None:
         """In `folder`, which is there; `open_listing` makes one."""
-        super().__init__(folder, WHAT, {"listed": _LISTED, "chosen": _CHOSEN})
-        self._looked_at = looked_at
+        tables = {"listed": _LISTED, "chosen": _CHOSEN, "sidecars": _SIDECARS}
+        super().__init__(folder, WHAT, tables)
+        self._job = job
+        self._sidecars = job is not None and job.lists_sidecars
         self._types = PassedTypes()
         self._block: list[ImageRef] = []
+        self._beside: list[Entry] = []
         self._block_bytes = 0
         self._listed = 0
         self._all = True
@@ -82,6 +112,12 @@ class Listing(Database):
                 self._block_bytes += len(image.columns)
         self._block += images
         if len(self._block) >= BLOCK_IMAGES or self._block_bytes >= BLOCK_BYTES:
+            self._flush()
+
+    def add_sidecars(self, texts: Sequence[Entry]) -> None:
+        """Put in what may lie beside items, listed before or later, as their text."""
+        self._beside += texts
+        if len(self._beside) >= BLOCK_IMAGES:
             self._flush()
 
     def choose(self, ids: Iterable[pa.Array]) -> int:
@@ -121,11 +157,19 @@ class Listing(Database):
     def ranges(self, size: int, *tables: str) -> list[Range]:
         """Ranges that hold about `size` of the ids listed and of `tables`, together."""
         self._flush()
-        return super().ranges(size, "listed", *tables)
+        listed = ("listed", "sidecars") if self._sidecars else ("listed",)
+        return super().ranges(size, *listed, *tables)
+
+    def rows(self, some: Range, chosen: bool = False) -> str:
+        """What was listed of the range, or of that the chosen items, as a table in SQL."""
+        listed = f"({_rows(some, chosen)})"
+        if not self._sidecars:
+            return listed
+        return _WITH_SIDECARS.format(listed=listed, within=some.within)
 
     def _sorted(self, some: Range) -> Iterator[pa.Table]:
-        rows = _rows(some, chosen=not self._all)
-        query = f"SELECT * EXCLUDE (turn, looked_at) {rows} ORDER BY item_id, turn DESC"
+        rows = self.rows(some, chosen=not self._all)
+        query = f"SELECT * EXCLUDE (turn, looked_at, stem) FROM {rows} ORDER BY item_id, turn DESC"
         for batch in self.stream(query, some.values()):
             yield pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
 
@@ -135,15 +179,22 @@ class Listing(Database):
         return int(count)
 
     def _flush(self) -> None:
-        if not self._block:
-            return
-        turns = np.arange(self._listed, self._listed + len(self._block))
-        versions = [self._looked_at(image) if self._looked_at else None for image in self._block]
-        table = items_table(self._block).append_column(_LISTED.field("turn"), [turns])
-        table = table.append_column(_LISTED.field("looked_at"), [pa.array(versions, pa.string())])
-        self._listed += len(self._block)
-        self._block, self._block_bytes = [], 0
-        self.insert("listed", table)
+        if self._block:
+            columns = [
+                np.arange(self._listed, self._listed + len(self._block)),
+                [self._job.looked_at(image) if self._job else None for image in self._block],
+                [stem_of(image.uri) if self._sidecars else None for image in self._block],
+            ]
+            items = items_table(self._block)
+            table = pa.table([*items.columns, *columns], schema=_LISTED)
+            self._listed += len(self._block)
+            self._block, self._block_bytes = [], 0
+            self.insert("listed", table)
+        if self._beside:
+            stems = [text.uri.removesuffix(SIDECAR_ENDING) for text in self._beside]
+            versions = [text.version or None for text in self._beside]
+            self._beside = []
+            self.insert("sidecars", pa.table([stems, versions], schema=_SIDECARS))
 
 
 def _rows(some: Range, chosen: bool) -> str:

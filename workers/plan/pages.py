@@ -32,6 +32,8 @@ ITEM_SCHEMA = pa.schema(
         # both null or both set
         pa.field("error_code", pa.string()),
         pa.field("error_message", pa.string()),
+        # missing from pages of before, as if nobody had looked
+        pa.field("sidecar", pa.string()),
     ]
 )
 
@@ -55,6 +57,7 @@ def items_table(images: Sequence[ImageRef]) -> pa.Table:
             [image.columns or None for image in images],
             [failure and failure.error_code for failure in failures],
             [failure and failure.error_message for failure in failures],
+            [image.sidecar for image in images],
         ],
         schema=ITEM_SCHEMA,
     )
@@ -94,8 +97,7 @@ def encode_list(name: str, table: pa.Table) -> tuple[ListPage, bytes]:
 
 def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:
     """The shards of the page, in their order, but those whose index is in `skip`."""
-    # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
-    table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
+    table = _read(data)
     if not table.num_rows:  # all of it is forgotten
         return
     shards, starts = np.unique(table["shard"].to_numpy(), return_index=True)
@@ -107,11 +109,21 @@ def decode_page(data: bytes, skip: Container[int] = ()) -> Iterator[Shard]:
 
 def pick(data: bytes, count: int) -> list[ImageRef]:
     """Up to `count` images of the page, evenly spaced."""
-    table = pq.ParquetFile(pa.BufferReader(data)).read(PAGE_SCHEMA.names, use_threads=False)
+    table = _read(data)
     if not table.num_rows:  # all of it is forgotten
         return []
     places = np.unique(np.linspace(0, table.num_rows - 1, count).astype(int))
     return list(images_of(table.take(places)))
+
+
+def _read(page: bytes) -> pa.Table:
+    """A table of PAGE_SCHEMA."""
+    # Not pq.read_table: its threads may outlive the answer, and abort a process that is ending.
+    file = pq.ParquetFile(pa.BufferReader(page))
+    table = file.read(use_threads=False)
+    if "sidecar" not in table.column_names:
+        table = table.append_column("sidecar", pa.nulls(table.num_rows, pa.string()))
+    return table.select(PAGE_SCHEMA.names)
 
 
 def _page_end(held: pa.Table, cut: Cut, first: int) -> int:
@@ -136,7 +148,7 @@ def images_of(page: pa.Table) -> Iterator[ImageRef]:
     """The items of a table of ITEM_SCHEMA, or of PAGE_SCHEMA."""
     columns = page.to_pydict()
     rows = zip(*(columns[name] for name in ITEM_SCHEMA.names), strict=True)
-    for item_id, uri, version, size, offset, row, said, code, message in rows:
+    for item_id, uri, version, size, offset, row, said, code, message, sidecar in rows:
         uri = item_id if uri is None else uri
         failure = None if code is None else Failure(ErrorCode(code), message)
-        yield ImageRef(item_id, uri, version, size, offset, row, said or "", failure)
+        yield ImageRef(item_id, uri, version, size, offset, row, said or "", failure, sidecar)

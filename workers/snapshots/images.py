@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.image import ImageRef, InputFormat
+from schemas.job import TEXT_VERSION
 from schemas.outcome import ItemError, ReadFailedError, StoreError
 from workers.plan import load_shards, read_plan
 from workers.plan.database import Database, temporary_folder
@@ -89,7 +90,7 @@ class Images:
             return ImageRef(
                 item, uri, planned.input_digest, planned.size_bytes, planned.offset, planned.row
             )
-        version = row["input_digest"].partition("+text:")[0]
+        version = row["input_digest"].partition(TEXT_VERSION)[0]
         return ImageRef(item, uri, version, row["size_bytes"])
 
     def _place(self, one: PastRun, patience: Patience) -> None:

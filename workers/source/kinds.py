@@ -20,6 +20,9 @@ ENDINGS: dict[InputFormat, frozenset[str]] = {
 }
 """Of the files that a folder of this kind gives; in lower case."""
 
+SIDECAR_ENDING = ".txt"
+"""Of the file beside an image that holds its text; in lower case alone."""
+
 _COMPRESSIONS = frozenset({".gz", ".bz2", ".xz", ".zst", ".lz4"})
 
 
@@ -29,6 +32,22 @@ def endings_of(name: str) -> frozenset[str]:
     if last in _COMPRESSIONS:
         return frozenset({last, os.path.splitext(stem)[1] + last})
     return frozenset({last})
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether it may be the text beside an image."""
+    return name.endswith(SIDECAR_ENDING)
+
+
+def sidecar_of(uri: str) -> str:
+    """Where the text beside the image `uri` is, if there is one: `a/b.txt` of `a/b.jpg`."""
+    return stem_of(uri) + SIDECAR_ENDING
+
+
+def stem_of(uri: str) -> str:
+    """What an image and the text beside it begin with, and no other text does."""
+    folder, slash, name = uri.rpartition("/")
+    return f"{folder}{slash}{name.rpartition('.')[0] or name}"
 
 
 def format_of(input: str, asked: InputFormat | None) -> InputFormat:

@@ -6,15 +6,16 @@ object, and every member or row of a container, is an item or is counted.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import starmap
 
 from schemas.image import ImageRef, InputFormat
-from schemas.job import JobSpec
+from schemas.job import SIDECAR, JobSpec
 from schemas.outcome import UsageError
 from schemas.uri import is_local
 from workers.source.containers import Scan, outcomes, side_by_side
+from workers.source.kinds import sidecar_of
 from workers.source.manifests import csv_rows, jsonl_rows
 from workers.source.page import Outcome, Page, page_of, paged
 from workers.source.parquet import rows
@@ -48,7 +49,7 @@ def list_images(job: JobSpec, patience: Patience = PATIENCE) -> Iterator[Page]:
         with client_errors_as_ours(job.input, "listed"):
             if job.input_format == InputFormat.IMAGES:
                 for listed in _objects(job, patience):
-                    yield page_of(starmap(_outcome, listed))
+                    yield _page(listed)
             else:
                 yield from _contents(job, patience)
     except FileNotFoundError as error:
@@ -75,7 +76,7 @@ def no_images(input: str, skipped: Counter[str]) -> str:
 
 def _contents(job: JobSpec, patience: Patience) -> Iterator[Page]:
     """What the containers of INPUT hold; last, how many of its objects are none."""
-    scan = _scan_of(job)
+    scan, sidecars = _scan_of(job), job.text == SIDECAR
     skipped: Counter[str] = Counter()
 
     def containers() -> Iterator[Entry]:
@@ -88,7 +89,7 @@ def _contents(job: JobSpec, patience: Patience) -> Iterator[Page]:
 
     def pages(container: Entry) -> Iterator[Page]:
         for page in paged(outcomes(container, scan, patience)):
-            yield Page(with_versions(page.images, threads, patience), page.skipped)
+            yield Page(with_versions(page.images, sidecars, threads, patience), page.skipped)
 
     with Threads(LOOKUPS, "lookup") as threads:
         yield from side_by_side(pages, containers())
@@ -109,14 +110,16 @@ def _objects(job: JobSpec, patience: Patience) -> Iterator[list[tuple[Entry, Ski
 
     Page by page, each object with the rule that leaves it out, if there is one.
     """
-    selection = folder_selection(job.input, job.output, job.input_format)
+    given = job.output, job.input_format, job.lists_sidecars
+    selection = folder_selection(job.input, *given)
     if not _holds_something(selection.place, patience):
-        single = ask(job.input, lambda seconds: entry_at(job.input, seconds), patience, "listed")
+        single = _entry(job.input, patience)
         if single is not None:
-            yield [(single, None)]
+            sidecar = _entry(sidecar_of(job.input), patience) if job.lists_sidecars else None
+            yield [(single, None), *([(sidecar, SkipRule.SIDECAR)] if sidecar else [])]
             return
         if has_wildcard(job.input):
-            selection = glob_selection(job.input, job.output, job.input_format)
+            selection = glob_selection(job.input, *given)
     for entries in list_pages(selection.place, patience):
         yield [(entry, selection.rule_against(entry)) for entry in entries]
 
@@ -126,6 +129,16 @@ def _holds_something(folder: str, patience: Patience) -> bool:
         return any(list_pages(folder, patience))
     except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _entry(uri: str, patience: Patience) -> Entry | None:
+    return ask(uri, lambda seconds: entry_at(uri, seconds), patience, "listed")
+
+
+def _page(listed: Sequence[tuple[Entry, SkipRule | None]]) -> Page:
+    page = page_of(starmap(_outcome, listed))
+    page.sidecars.extend(entry for entry, rule in listed if rule is SkipRule.SIDECAR)
+    return page
 
 
 def _outcome(entry: Entry, rule: SkipRule | None) -> Outcome:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from schemas.image import ImageRef
 from workers.source.selection import SkipRule
+from workers.store import Entry
 
 PAGE_IMAGES = 1000
 PAGE_TEXT = 16 << 20
@@ -23,6 +24,8 @@ class Page:
 
     images: list[ImageRef] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    sidecars: list[Entry] = field(default_factory=list)
+    """What lies, or may lie, beside images as their text, where the job reads it."""
 
     def add(self, outcome: Outcome) -> None:
         """Take an item in, or count what is none."""

@@ -7,6 +7,7 @@ from schemas.image import ImageRef
 from schemas.job import JobSpec
 from schemas.outcome import ItemError, NotFoundError, ReadFailedError, TooManyBytesError
 from workers.source.fetching import LARGEST_IMAGE, bytes_of
+from workers.source.kinds import sidecar_of
 from workers.source.rows import Rows
 from workers.store import PATIENCE, Patience, is_transient
 
@@ -43,20 +44,20 @@ class Reader:
         self._note(unanswered=False)
         return data
 
-    def read_beside(self, image: ImageRef, extension: str) -> bytes | None:
-        """The file that is called as the object of `image` is but for its ending; None: there is
-        none, or the image lies in a container.
+    def read_sidecar(self, image: ImageRef) -> bytes | None:
+        """The text file beside `image`, of just the version that was planned; None: there was none,
+        or the image lies in a container. Where nobody looked it is what is there now, if anything.
 
         Raises as `read`.
         """
-        if image.row is not None or image.offset is not None:
+        if image.sidecar == "" or image.row is not None or image.offset is not None:
             return None
-        folder, slash, name = image.uri.rpartition("/")
-        uri = f"{folder}{slash}{name.rpartition('.')[0] or name}{extension}"
         try:
-            data = bytes_of(uri, "", self._patience())
+            data = bytes_of(sidecar_of(image.uri), image.sidecar or "", self._patience())
         except NotFoundError:
-            return None
+            if image.sidecar is None:
+                return None
+            raise
         except ItemError as error:
             self._note(unanswered=_is_unanswered(error))
             raise

@@ -9,9 +9,11 @@ from schemas.outcome import (
     BadReferenceError,
     ErrorCode,
     Failure,
+    ForbiddenError,
     StoreError,
 )
 from schemas.uri import LOCAL_SCHEMES, canonical, is_local
+from workers.source.kinds import sidecar_of
 from workers.source.selection import is_utf8
 from workers.store import (
     STORES,
@@ -101,16 +103,16 @@ def _below(manifest: str, reference: str) -> str:
 
 
 def with_versions(
-    images: Sequence[ImageRef], threads: Threads, patience: Patience
+    images: Sequence[ImageRef], sidecars: bool, threads: Threads, patience: Patience
 ) -> list[ImageRef]:
     """`images` in their order; those that a row names by URI with the version and size that the
-    object has now.
+    object has now, and where `sidecars` are looked for with the version of its text.
 
     One that is gone, or that may be read but not listed, stays without: reading it says what is
     the matter. Raises UsageError where the credentials are refused or missing, StoreError.
     """
     asked = [
-        threads.submit(_with_version, image, patience) if _is_named(image) else None
+        threads.submit(_with_version, image, sidecars, patience) if _is_named(image) else None
         for image in images
     ]
     return [
@@ -122,17 +124,33 @@ def _is_named(image: ImageRef) -> bool:
     return image.failure is None and image.offset is None and image.row is None
 
 
-def _with_version(image: ImageRef, patience: Patience) -> ImageRef:
+def _with_version(image: ImageRef, sidecars: bool, patience: Patience) -> ImageRef:
     try:
         entry = _look_up(image.uri, patience)
+    except ForbiddenError:
+        return image
     except BadReferenceError as error:
         return replace(image, failure=Failure.of(error))
     if entry is None:
         return image
-    return replace(image, input_digest=entry.version, size_bytes=entry.size_bytes)
+    sidecar = _version_beside(image.uri, patience) if sidecars else None
+    version, size = entry.version, entry.size_bytes
+    return replace(image, input_digest=version, size_bytes=size, sidecar=sidecar)
+
+
+def _version_beside(uri: str, patience: Patience) -> str | None:
+    """That of the text beside the image `uri`, as `ImageRef.sidecar` has it."""
+    try:
+        entry = _look_up(sidecar_of(uri), patience)
+    except (BadReferenceError, ForbiddenError):  # reading it says what is the matter
+        return None
+    return (entry.version or None) if entry else ""
 
 
 def _look_up(uri: str, patience: Patience) -> Entry | None:
+    """What lies there, None: nothing. Raises as `with_versions`, ForbiddenError where that may not
+    be asked, BadReferenceError for a name that no object can have.
+    """
     try:
         return patience(lambda seconds: entry_at(uri, seconds))
     except FileNotFoundError:
@@ -142,5 +160,5 @@ def _look_up(uri: str, patience: Patience) -> Entry | None:
         if isinstance(ours, StoreError) or refuses_credentials(error):
             raise ours from error
         if isinstance(error, PermissionError) or http_status(error) == 403:
-            return None
-        raise BadReferenceError(str(ours)) from error  # a name that no object can have
+            raise ForbiddenError(str(ours)) from error
+        raise BadReferenceError(str(ours)) from error

@@ -8,7 +8,7 @@ from fsspec.utils import glob_translate
 
 from schemas.image import InputFormat
 from schemas.outcome import UsageError
-from workers.source.kinds import ENDINGS, endings_of
+from workers.source.kinds import ENDINGS, endings_of, is_sidecar, stem_of
 from workers.store import Entry
 
 _WILDCARD = re.compile(r"[*?[]")
@@ -27,7 +27,8 @@ class SkipRule(StrEnum):
     CONTAINER = "container"
     """Opened and read to its end: what it holds is listed in its place."""
     SIDECAR = "sidecar"
-    """A text beside an image, which became a column of it."""
+    """A text beside an image, which became a column of it, or is looked at with it; of the latter
+    nobody knows yet whether there is such an image."""
     LONG_SIDECAR = "sidecar_too_long"
 
 
@@ -45,6 +46,8 @@ class Selection:
     output: str
     endings: frozenset[str]
     pattern: re.Pattern[str] | None = None
+    sidecars: bool = False
+    """Whether texts beside images are of use."""
 
     def rule_against(self, entry: Entry) -> SkipRule | None:
         """Why `entry` is no item, or None: it is one."""
@@ -60,10 +63,12 @@ class Selection:
         if below.startswith(".") or "/." in below:
             return SkipRule.HIDDEN
         if self.pattern is not None and not self.pattern.match(entry.uri):
-            return SkipRule.PATTERN
-        if not endings_of(entry.uri) & self.endings:
-            return SkipRule.EXTENSION
-        return None
+            rule = SkipRule.PATTERN
+        elif not endings_of(entry.uri) & self.endings:
+            rule = SkipRule.EXTENSION
+        else:
+            return None
+        return SkipRule.SIDECAR if self.sidecars and is_sidecar(entry.uri) else rule
 
 
 def has_wildcard(uri: str) -> bool:
@@ -71,12 +76,16 @@ def has_wildcard(uri: str) -> bool:
     return _WILDCARD.search(uri) is not None
 
 
-def folder_selection(folder: str, output: str, kind: InputFormat = InputFormat.IMAGES) -> Selection:
+def folder_selection(
+    folder: str, output: str, kind: InputFormat = InputFormat.IMAGES, sidecars: bool = False
+) -> Selection:
     """The files of `kind` below `folder`, at any depth."""
-    return Selection(folder.rstrip("/") + "/", output, ENDINGS[kind])
+    return Selection(folder.rstrip("/") + "/", output, ENDINGS[kind], sidecars=sidecars)
 
 
-def glob_selection(pattern: str, output: str, kind: InputFormat = InputFormat.IMAGES) -> Selection:
+def glob_selection(
+    pattern: str, output: str, kind: InputFormat = InputFormat.IMAGES, sidecars: bool = False
+) -> Selection:
     """The files of `kind` that `pattern` matches. Raises UsageError for a pattern that is none."""
     scheme, separator, path = pattern.rpartition("://")
     wildcard = _WILDCARD.search(path)
@@ -90,7 +99,10 @@ def glob_selection(pattern: str, output: str, kind: InputFormat = InputFormat.IM
         matcher = re.compile(re.escape(scheme + separator) + glob_translate(path))
     except ValueError as error:
         raise UsageError(f"{pattern}: {error}") from error
-    return Selection(place, output, ENDINGS[kind] | {""} | endings_of(pattern), matcher)
+    if sidecars:  # `a.j*` matches a.jpg, and not the text beside it
+        place = stem_of(place)
+    endings = ENDINGS[kind] | {""} | endings_of(pattern)
+    return Selection(place, output, endings, matcher, sidecars)
 
 
 def is_utf8(name: str) -> bool:

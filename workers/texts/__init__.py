@@ -8,10 +8,10 @@ ocr.py       the image itself
 
 from __future__ import annotations
 
-from schemas.job import TEXT_COLUMN, JobSpec
+from schemas.job import SIDECAR, TEXT_COLUMN, JobSpec
 from schemas.outcome import UsageError
 from workers.source import Reader
-from workers.texts.base import NONE, OCR, SIDECAR, TextFinder, resolve_text, spelt
+from workers.texts.base import NONE, OCR, TextFinder, resolve_text, spelt
 from workers.texts.columns import ColumnTexts, NoTexts
 from workers.texts.sidecar import SidecarTexts
 

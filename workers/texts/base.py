@@ -8,11 +8,11 @@ from typing import Protocol
 from PIL import Image
 
 from schemas.image import ImageRef, InputFormat
-from schemas.job import TEXT_COLUMN
+from schemas.job import SIDECAR, TEXT_COLUMN
 from schemas.outcome import UsageError
 from workers.tasks import Item
 
-SIDECAR, OCR, NONE = "sidecar", "ocr", "none"
+OCR, NONE = "ocr", "none"
 READER = "rapidocr"
 
 USUAL = {

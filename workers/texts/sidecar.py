@@ -7,13 +7,11 @@ import codecs
 from PIL import Image
 
 from schemas.image import ImageRef
+from schemas.job import SIDECAR
 from schemas.outcome import TooManyBytesError
 from workers.source import Reader
 from workers.source.webdataset import LONGEST_SIDECAR
 from workers.tasks import Item
-from workers.texts.base import SIDECAR
-
-EXTENSION = ".txt"
 
 
 class SidecarTexts:
@@ -23,7 +21,7 @@ class SidecarTexts:
         self._reader = reader
 
     def find(self, ref: ImageRef, image: Image.Image) -> Item:
-        data = self._reader.read_beside(ref, EXTENSION)
+        data = self._reader.read_sidecar(ref)
         if data and len(data) > LONGEST_SIDECAR:
             raise TooManyBytesError(
                 f"the text beside {ref.item_id} holds {len(data):,} bytes; no more than "
