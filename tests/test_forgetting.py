@@ -28,7 +28,7 @@ from workers import failpoints, heartbeat
 from workers.forgetting import Forgotten, erase, forget, require_quiet, search
 from workers.heartbeat import beating
 from workers.inspection import Proof, State, find_runs, prove, status_of
-from workers.plan import Run, finish, freeze, load_list, load_shards, open_run, read_plan
+from workers.plan import Run, finish, freeze, load_list, load_shards, open_run, read_plan, sample
 from workers.plan.erasures import read_erasures
 from workers.plan.replay import failed_ids
 from workers.snapshots import compact, prove_snapshot, prune, read_history
@@ -292,7 +292,8 @@ def test_what_is_forgotten_is_never_planned_again(store: str) -> None:
     assert not [*load_list(run.output, plan.gone), *load_list(run.output, plan.left)]
     finish(night, plan, {})
     other = open_run(replace(job, incremental=False))
-    assert freeze(other, 2, "cpu", 8).skipped == {"extension": 1, "forgotten": 1}
+    planned_too = freeze(other, 2, "cpu", 8)
+    assert planned_too.skipped == {"extension": 1, "forgotten": 1}
 
     remove(f"{run.output}/forgotten/00000001.json")
     night = open_run(job)
@@ -305,6 +306,7 @@ def test_what_is_forgotten_is_never_planned_again(store: str) -> None:
     forgotten(run.output, *(f"{store}/in/{number}.png" for number in range(7)))
     plan = freeze(open_run(job), 2, "cpu", 8)
     assert (plan.items, plan.skipped) == (0, {"extension": 1, "forgotten": 7})
+    assert sample(other, planned_too) == ()
 
 
 CONTAINERS = {

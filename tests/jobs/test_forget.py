@@ -142,6 +142,7 @@ def test_no_night_begins_before_an_erasure_has_ended(
     put(run.output, begun.names.erasure, begun.to_json())
     assert nightly.main([str(night)]) == 75
     assert "rows are being erased" in capsys.readouterr().err
+    assert [path.name for path in Path(run.output, "labels").iterdir()] == ["run=00000001"]
 
 
 def test_nothing_is_touched_without_need(

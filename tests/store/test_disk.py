@@ -162,16 +162,24 @@ def test_a_late_writer_loses_its_scratch_and_nothing_else(
 def test_what_is_replaced_was_whole_before_and_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the moment of the rename the old content is there and the new one durable beside it."""
+    """At the moment of the rename the old content is there and the new one durable beside it; then
+    the name is made durable too.
+    """
     replace_on_disk(str(tmp_path / "heartbeat.json"), b"old, and longer")
     rename = Path.replace
-    seen: list[tuple[bytes, bytes]] = []
+    fsync = os.fsync
+    seen: list[object] = []
 
     def watched(source: Path, target: Path) -> Path:
         seen.append((target.read_bytes(), source.read_bytes()))
         return rename(source, target)
 
+    def watched_fsync(descriptor: int) -> None:
+        seen.append(os.readlink(f"/proc/self/fd/{descriptor}") == str(tmp_path))
+        fsync(descriptor)
+
     monkeypatch.setattr(Path, "replace", watched)
+    monkeypatch.setattr(os, "fsync", watched_fsync)
     replace_on_disk(str(tmp_path / "heartbeat.json"), b"new")
-    assert seen == [(b"old, and longer", b"new")]
+    assert seen[-3:] == [False, (b"old, and longer", b"new"), True]
     assert files(tmp_path) == {"heartbeat.json": b"new"}
