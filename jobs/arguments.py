@@ -261,15 +261,18 @@ def options_of(given: argparse.Namespace) -> Options:
 
 def positive(text: str) -> int:
     """A whole number, 1 and up, of a flag."""
-    number = _count(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    return _at_least(1, text)
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    if not text.removeprefix("-").isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    if int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}")
     return int(text)
 
 

@@ -35,7 +35,12 @@ from jobs.label_bucket import TOGETHER
 from schemas.outcome import BucketsightError, UsageError
 from workers.model.quantization import AUTO, QUANTIZATIONS
 
-REQUIRED = ("name", "input", "output")
+REQUIRED = {
+    "name": "what messages call the collection",
+    "input": "where the images are",
+    "output": "where the labels go",
+}
+"""Keys that every table has, and what they say."""
 NOT_AT_NIGHT = {"new_run"}
 """Flags of label_bucket.py that are no keys."""
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -66,7 +71,7 @@ def read_configuration(place: str) -> list[Collection]:
     Raises UsageError with one sentence that names the file, the collection and the key.
     """
     try:
-        document = tomllib.loads(Path(place).read_text("utf-8"))
+        document = tomllib.loads(Path(place).read_text("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{place} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -97,10 +102,15 @@ def _collection(place: str, number: int, table: Any) -> Collection:
     if not isinstance(table, dict):
         raise UsageError(f"{place}: collection {number} is no table")
     name = table.get("name")
-    called = f"{place}: collection {name if isinstance(name, str) and name else number}"
-    for key in REQUIRED:
-        if not isinstance(table.get(key), str) or not table[key].strip():
-            raise UsageError(f"{called} has no {key}, which is a text that is not empty")
+    plain = isinstance(name, str) and name.strip() and name.isprintable()
+    called = f"{place}: collection {name if plain else number}"
+    for key, says in REQUIRED.items():
+        if key not in table:
+            raise UsageError(f"{called}: {key} is missing: it says {says}")
+        if not isinstance(table[key], str) or not table[key].strip():
+            raise UsageError(f"{called}: {key} is a text that is not empty: it says {says}")
+    if not plain:
+        raise UsageError(f"{called}: name {name!a} has a sign that cannot be printed")
     try:
         return _read(called, table)
     except BucketsightError as error:
@@ -115,13 +125,10 @@ def _read(called: str, table: Mapping[str, Any]) -> Collection:
     flags.add_argument("--max-images", type=positive)
     flags.add_argument("--deadline", type=seconds_of)
     known = vars(flags.parse_args(["INPUT", "OUTPUT"])).keys() - NOT_AT_NIGHT
-    _require_known(called, table, known | set(REQUIRED))
-    if table.get("quant", AUTO) == AUTO:
-        names = ", ".join(QUANTIZATIONS)
-        raise UsageError(
-            f"{called} says no quant: one of {names}, for a night on another device would resolve "
-            "auto otherwise and label everything anew"
-        )
+    _require_known(called, table, known | REQUIRED.keys())
+    _require_precision(called, table.get("quant"))
+    if "tasks" in table:
+        _require_tasks(called, table["tasks"])
     words = [word for key, value in table.items() for word in _words(called, key, value)]
     given = flags.parse_args([*words, "--", table["input"], table["output"]])
     arguments = labelling_arguments(given, TOGETHER)
@@ -130,6 +137,32 @@ def _read(called: str, table: Mapping[str, Any]) -> Collection:
     return Collection(
         table["name"], replace(arguments, request=request), given.max_images, given.deadline
     )
+
+
+def _require_precision(called: str, quant: Any) -> None:
+    """Raises UsageError where a night would not know how the weights are to be held."""
+    one_of = f"one of {', '.join(QUANTIZATIONS)}"
+    if quant is None or quant == AUTO:
+        says = "quant is missing" if quant is None else "quant is auto"
+        raise UsageError(
+            f"{called}: {says}, which a night on another device would resolve otherwise, and label "
+            f"everything anew: {one_of}"
+        )
+    if quant not in QUANTIZATIONS:
+        raise UsageError(f"{called}: quant {quant!r} is none: {one_of}")
+
+
+def _require_tasks(called: str, tasks: Any) -> None:
+    """Raises UsageError where `tasks` is no list of some that there are."""
+    of = f"a list of some of {', '.join(TOGETHER)}"
+    if not isinstance(tasks, list) or not all(isinstance(one, str) for one in tasks):
+        raise UsageError(f"{called}: tasks is {tasks!r}, and must be {of}")
+    if not tasks:
+        raise UsageError(f"{called}: tasks is empty: {of}; leave it out where ask is all")
+    if wrong := [one for one in tasks if one not in TOGETHER]:
+        near = difflib.get_close_matches(wrong[0], TOGETHER, 1)
+        meant = f"did you mean {near[0]}?" if near else f"tasks is {of}"
+        raise UsageError(f"{called}: tasks has {wrong[0]!r}, which is no task; {meant}")
 
 
 def _words(called: str, key: str, value: Any) -> Iterator[str]:
@@ -142,13 +175,13 @@ def _words(called: str, key: str, value: Any) -> Iterator[str]:
             raise UsageError(f"{called}: {key} is neither a text nor a number")
         case str() | int() | float():
             yield f"{flag}={value}"
-        case list() if key == "tasks" and all(isinstance(one, str) for one in value):
+        case list() if key == "tasks":
             yield f"{flag}={','.join(value)}"
         case dict() if key == "ask" and all(isinstance(one, str) for one in value.values()):
             yield from (f"{flag}={column}={question}" for column, question in value.items())
         case _:
-            kinds = {"tasks": "a list of texts", "ask": "a table of texts"}
-            raise UsageError(f"{called}: {key} is {kinds.get(key, 'a text or a number')}")
+            kind = "a table of texts" if key == "ask" else "a text or a number"
+            raise UsageError(f"{called}: {key} is {kind}")
 
 
 def _require_known(called: str, table: Mapping[str, Any], known: set[str]) -> None:

@@ -115,9 +115,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_plan_flags(parser)
     parser.add_argument(
-        "--forget", nargs="+", metavar="URI", help="erase all rows of these images, and label none"
+        "--forget",
+        nargs="+",
+        type=_place,
+        metavar="URI",
+        help="erase all rows of these images, and label none",
     )
     return parser.parse_args(arguments)
+
+
+def _place(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty: it names an image, or a container")
+    return text
 
 
 def _require_alone(given: argparse.Namespace) -> None:

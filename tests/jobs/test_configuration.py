@@ -51,10 +51,15 @@ def without(key: str) -> str:
         (GOOD + 'quantt = "int8"\n', "'quantt' that nobody knows; did you mean quant?"),
         (GOOD + "max-images = 3\n", "'max-images' that nobody knows; did you mean max_images?"),
         ("collections = []\n" + GOOD, "'collections' that nobody knows; did you mean collection?"),
-        (without("quant"), "collection shop says no quant: one of none, bf16, int8"),
-        (GOOD.replace('"int8"', '"auto"'), "collection shop says no quant"),
-        (GOOD.replace('"int8"', '"int9"'), "quant: invalid choice: 'int9'"),
-        (without("output"), "collection shop has no output"),
+        (without("quant"), "collection shop: quant is missing, .*: one of none, bf16, int8"),
+        (GOOD.replace('"int8"', '"auto"'), "collection shop: quant is auto, which"),
+        (GOOD.replace('"int8"', '"int9"'), "quant 'int9' is none: one of none, bf16, int8"),
+        (without("input"), "collection shop: input is missing: it says where the images are"),
+        (without("output"), "collection shop: output is missing: it says where the labels go"),
+        (GOOD.replace('"labels"', '" "'), "shop: output is a text that is not empty"),
+        (GOOD.replace('"shop"', r'"a\u001b[2J"'), r"collection 1: name 'a\\x1b\[2J' has a sign"),
+        (GOOD.replace("replicas = 3", "replicas = -1"), "shop: replicas: must be at least 1"),
+        (GOOD.replace("max_failed = 7", "max_failed = -1"), "max_failed: must be at least 0"),
         (without("tasks") + "prompt = 3\n", "no whole TOML file"),
         (
             without("tasks").replace("ask =", "#").replace("prompt", "#"),
@@ -63,7 +68,16 @@ def without(key: str) -> str:
         (GOOD.replace("100_000", "0"), "max_images: must be at least 1"),
         (GOOD.replace("100_000", "true"), "max_images is neither a text nor a number"),
         (GOOD.replace('"90m"', '"tomorrow"'), "deadline: 'tomorrow' is no length of time"),
-        (GOOD.replace('["caption", "tags"]', "3"), "tasks: '3' is no task"),
+        (GOOD.replace('["caption", "tags"]', "3"), "tasks is 3, and must be a list of some of"),
+        (
+            GOOD.replace('["caption", "tags"]', '"caption"'),
+            "tasks is 'caption', and must be a list",
+        ),
+        (GOOD.replace('["caption", "tags"]', "[]"), "tasks is empty: a list of some of caption"),
+        (
+            GOOD.replace('"caption", "tags"', '"captions"'),
+            "'captions', which is no task; did you mean caption?",
+        ),
         (GOOD.replace('"pictures"', '"labels/in"'), "collection shop: OUTPUT .* holds INPUT"),
         (GOOD + 'model = "/no/such"\n', "collection shop: .*no/such"),
         (GOOD + GOOD, "two collections called shop"),
@@ -71,7 +85,7 @@ def without(key: str) -> str:
         (GOOD[:-4], "no whole TOML file"),
         ("", "names no collection"),
         ("collection = 3\n", "names no collection"),
-        ("[[collection]]\n", "collection 1 has no name"),
+        ("[[collection]]\n", "collection 1: name is missing"),
         (GOOD.replace("brief", "<ImageHere> or <ImageHere>"), "collection shop: .*2 times"),
     ],
 )
@@ -91,6 +105,21 @@ def test_what_is_wrong_is_said_in_a_sentence(
     assert told.startswith("nightly: night.toml")
     assert re.search(said, told), told
     assert [one.name for one in tmp_path.iterdir()] == ["night.toml"]
+
+
+def test_an_editor_may_leave_its_mark(tmp_path: Path) -> None:
+    """The byte order mark that some editors write first is none of the file's words."""
+    place = tmp_path / "night.toml"
+    place.write_text(GOOD, "utf-8-sig")
+    assert [one.name for one in read_configuration(str(place))] == ["shop"]
+
+
+def test_nothing_is_not_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty --forget, such as of a variable that is not set, is bad usage."""
+    with pytest.raises(SystemExit) as ended:
+        main(["night.toml", "--forget", ""])
+    assert ended.value.code == ExitCode.USAGE
+    assert "--forget: must not be empty" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
