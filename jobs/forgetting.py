@@ -14,9 +14,9 @@ from workers.forgetting import Forgotten, forget, require_quiet
 
 ELSEWHERE = (
     "Not known here, and not looked at: exports (jobs/compact.py --to), reports written elsewhere "
-    "(jobs/report.py --to), copies, logs, and older versions that a bucket keeps. The images "
-    "themselves stay in INPUT: no run into these outputs labels them again."
+    "(jobs/report.py --to), copies, logs, and older versions that a bucket keeps."
 )
+INPUT = "The images themselves stay in INPUT: no run into these outputs labels them again."
 
 
 def forget_all(
@@ -35,27 +35,48 @@ def forget_all(
     except BucketsightError as error:
         say(f"{program}: {error}")
         return [error.exit_code]
-    codes, known = [ExitCode.COMPLETE], set[str]()
-    erased = 0
-    for output, names in outputs.items():
-        called = f"{program}: {', '.join(names)}"
+    codes = [ExitCode.COMPLETE]
+    told: dict[str, Forgotten] = {}
+    raised: list[str] = []
+
+    def attempt(output: str, wanted: Sequence[str], keep_out: Sequence[str] = ()) -> None:
+        called = ", ".join(outputs[output])
         try:
-            told = forget(output, uris)
+            came = forget(output, wanted, keep_out=keep_out)
         except BucketsightError as error:
-            say(f"{called}: {error}")
+            say(f"{program}: {called}: {error}")
             codes.append(error.exit_code)
-            continue
-        print(f"{', '.join(names)}: {_in_words(told)}", flush=True)
-        known |= told.found | told.before
-        erased += told.rows
-        for name in told.unreadable:
-            say(f"{called}: {name} cannot be read: nobody knows whether it holds some, too")
-            codes.append(ExitCode.FAILED)
+            raised.append(called)
+            return
+        if output not in told:
+            print(f"{called}: {_in_words(came)}", flush=True)
+            for name in came.unreadable:
+                say(
+                    f"{program}: {called}: {name} cannot be read: nobody knows whether it holds "
+                    "some, too"
+                )
+                codes.append(ExitCode.FAILED)
+            told[output] = came
+
+    for output in outputs:
+        attempt(output, uris)
+    known = {uri for came in told.values() for uri in came.found | came.before}
+    for output, came in told.items():
+        absent = [uri for uri in uris if uri in known - came.found - came.before]
+        if absent:
+            attempt(output, absent, keep_out=absent)
+    unsure = [", ".join(outputs[output]) for output, came in told.items() if came.unreadable]
     for number, uri in enumerate(uris, 1):
-        if uri not in known:
+        left = raised if uri in known else [*raised, *unsure]
+        if left:
+            say(
+                f"{program}: URI {number} of {len(uris)}: not erased in {'; '.join(left)}; mend "
+                "what is named above and give the command again"
+            )
+        elif uri not in known:
             say(f"{program}: nothing is known of URI {number} of {len(uris)}, in no collection")
-    if erased:
-        print(ELSEWHERE, flush=True)
+    if any(came.rows for came in told.values()):
+        print(ELSEWHERE if raised else f"{ELSEWHERE} {INPUT}", flush=True)
     return codes if known or len(codes) > 1 else [ExitCode.USAGE]
 
 

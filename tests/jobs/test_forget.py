@@ -13,14 +13,16 @@ import pytest
 from jobs import compact, nightly, report, status, verify
 from schemas.forgotten import Erasure
 from schemas.image import ImageRef
-from schemas.outcome import ErrorCode, ExitCode
+from schemas.outcome import ErrorCode, ExitCode, UsageError
 from tests.checkpoints import save_tiny_checkpoint
 from tests.pictures import write_pictures
 from tests.report.labelled import TASKS, answers, label, planned
 from tests.runs import put
 from workers import heartbeat
 from workers.heartbeat import beating
+from workers.inspection import find_runs
 from workers.plan import Run, finish, freeze, read_spec
+from workers.plan.erasures import read_erasures
 from workers.store import remove
 
 Forget = Callable[..., tuple[int, str]]
@@ -100,8 +102,13 @@ def test_all_commands_go_on_without_it(
     assert forget(*gone) == (
         ExitCode.COMPLETE,
         "shop, shop by night: no rows of these images; 2 forgotten before\n"
-        "art: no rows of these images\n",
+        "art: no rows of these images; 2 forgotten before\n",
     )
+    with pytest.raises(UsageError, match="holds no run"):
+        find_runs(str(tmp_path / "art"))
+    kept_out = read_erasures(str(tmp_path / "art"))
+    assert all(kept_out.forgets(str(picture)) for picture in gone) and not kept_out.open
+    assert not kept_out.forgets(str(tmp_path / "in" / "other.png"))
 
     capsys.readouterr()
     assert verify.main([run.output]) == 0
@@ -114,6 +121,26 @@ def test_all_commands_go_on_without_it(
     assert compact.main([run.output]) == 0
     assert compact.main([run.output, "--to", "jsonl", str(tmp_path / "rows")]) == 0
     assert (tmp_path / "rows" / "rows-00000.jsonl").read_text().count("\n") == 4
+
+
+def test_what_could_not_be_looked_at_is_not_called_unknown(
+    forget: Forget, run: Run, tmp_path: Path
+) -> None:
+    """Neither where a file cannot be read, nor where a whole OUTPUT cannot: each URI that is not
+    surely gone is told by its number, with the collections, and the exit code is no success.
+    """
+    uri = sorted((tmp_path / "in").iterdir())[1]
+    record = Erasure(1, "token", "", "", "00", (), ()).names.erasure
+    put(str(tmp_path / "art"), record, b"no JSON")
+    code, said = forget(uri)
+    assert code != ExitCode.COMPLETE
+    assert "URI 1 of 1: not erased in art; " in said
+    assert "no run into these outputs" not in said and "nothing is known" not in said
+    (tmp_path / "art" / record).unlink()
+    put(run.output, "runs/00000009/plan/x/page-00000.parquet", b"garbage")
+    code, said = forget(tmp_path / "in" / "other.png")
+    assert (code, "nothing is known" in said) == (ExitCode.FAILED, False)
+    assert "URI 1 of 1: not erased in shop, shop by night; " in said
 
 
 def test_no_night_begins_before_an_erasure_has_ended(

@@ -12,7 +12,7 @@ knowing of this erasure is there when it is searched again, or its run is heard 
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -55,6 +55,8 @@ class Forgotten:
     """What was asked for and was there."""
     before: set[str] = field(default_factory=set)
     """What an earlier command was asked to forget, too."""
+    kept_out: set[str] = field(default_factory=set)
+    """What was not there, and is not to come."""
     unreadable: list[str] = field(default_factory=list)
     """Names of files that are no Parquet, or damaged: what they hold nobody knows."""
 
@@ -84,13 +86,21 @@ def _unfinished(output: str, patience: Patience) -> set[int]:
     return there["spec"] - there["result"]
 
 
-def forget(output: str, uris: Sequence[str], patience: Patience = PATIENCE) -> Forgotten:
+def forget(
+    output: str,
+    uris: Sequence[str],
+    patience: Patience = PATIENCE,
+    *,
+    keep_out: Collection[str] = (),
+) -> Forgotten:
     """Erase all rows of the images `uris`, and of what these contain, from every file of OUTPUT.
 
-    No other row changes. What an earlier command left in the middle is ended too. Before, OUTPUT is
-    to be found quiet, by `require_quiet`. Raises BusyError where a driver began to work since: what
-    is not erased then is by the same command; RunFolderError where an erasure was begun by a
-    program whose files are other ones; UsageError, StoreError.
+    No other row changes. Those of `uris` that are in `keep_out` are recorded where there is no row
+    of them, too: no run labels them. What an earlier command left in the middle is ended too.
+
+    Before, OUTPUT is to be found quiet, by `require_quiet`. Raises BusyError where a driver began
+    to work since: what is not erased then is by the same command; RunFolderError where an erasure
+    was begun by a program whose files are other ones; UsageError, StoreError.
     """
     told = Forgotten()
     spelled = {uri: spellings(uri) for uri in uris}
@@ -107,14 +117,18 @@ def forget(output: str, uris: Sequence[str], patience: Patience = PATIENCE) -> F
         found = search(output, there - looked, asked, patience)
         looked |= there - {file.name for file in found.files}
         told.unreadable += found.unreadable
-        if not found.files:
-            told.before -= told.found
+        absent = {uri for uri in keep_out if not any(map(erasures.forgets, spelled[uri]))}
+        if not found.files and not absent:
+            told.kept_out -= told.found
+            told.before -= told.found | told.kept_out
             return told
         here = {uri for uri, names in spelled.items() if names & found.names}
-        wanted = _erasure(erasures, found, frozenset[str]().union(*map(spelled.__getitem__, here)))
+        recorded = map(spelled.__getitem__, here | absent)
+        wanted = _erasure(erasures, found, frozenset[str]().union(*recorded))
         if commit(output, wanted.names.erasure, wanted.to_json(), patience) != wanted.to_json():
             continue  # another erasure was faster, and these files change first as it wants
         told.found |= here
+        told.kept_out |= absent
         require_quiet(output, patience)  # whoever came in between knew of no erasure
         _end(output, wanted, patience)
         _count(told, wanted)
@@ -142,7 +156,8 @@ def _end(output: str, erasure: Erasure, patience: Patience) -> None:
     """Do what the erasure says, as far as nobody did."""
     erasures = read_erasures(output, patience)
     _keep_shards(output, erasure, patience)
-    _tidy(output, patience)
+    if erasure.files:
+        _tidy(output, patience)
     _settle(output, erasure, erasures, patience)
     end = Erased(
         ordinal=erasure.ordinal,
