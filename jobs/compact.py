@@ -13,7 +13,6 @@ usage or no run, 75 the store does not answer or a disk is full.
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from jobs.again import typed
 from jobs.arguments import Parser
 from jobs.summary import printable
 from schemas.outcome import BucketsightError, ExitCode, UsageError
@@ -144,7 +144,7 @@ def _pruned(history: History, pruning: Pruning) -> list[str]:
     if not (pruning.parts or pruning.older):
         return [f"All is pruned already that {name} has."]
     runs = f" of runs {', '.join(pruning.runs)}" if pruning.runs else ""
-    again = f"python jobs/compact.py {shlex.quote(history.output)} --view"
+    again = typed("jobs/compact.py", history.output, "--view")
     return [
         f"Deleted {pruning.parts:,} parts{runs}, and {pruning.older:,} files of snapshots before; "
         f"{name} has their rows.",

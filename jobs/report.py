@@ -10,14 +10,13 @@ answer.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jobs.again import command_for, shipped_model
+from jobs.again import command_for, shipped_model, typed
 from jobs.arguments import Parser, positive
 from jobs.summary import printable, skipped_kinds
 from schemas.outcome import BucketsightError, ExitCode, UsageError
@@ -97,9 +96,8 @@ def _around(story: Story) -> Around:
     job, status = story.job, story.status
     model = [] if shipped_model(job) else ["--model", "FOLDER"]
     replays = {
-        code: "python "
-        + shlex.join(
-            ["jobs/replay.py", job.output, "--run", story.spec.run_id, "--code", code, *model]
+        code: typed(
+            "jobs/replay.py", job.output, "--run", story.spec.run_id, "--code", code, *model
         )
         for code in status.failed_by_code
         if status.state == State.FINISHED

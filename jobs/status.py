@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from jobs.again import command_for
+from jobs.again import command_for, typed
 from jobs.arguments import Parser, positive
 from jobs.summary import counts_in_words, printable, skipped_in_words
 from schemas.outcome import BucketsightError, ExitCode
@@ -124,7 +124,7 @@ def _progress(status: RunStatus) -> list[str]:
         more = " …" * (len(status.strange) > 3)
         lines += [
             f"{len(status.strange):,} files stand where parts belong and are none: {names}{more}; "
-            "jobs/verify.py tells more"
+            f"{printable(typed('jobs/verify.py', status.job.output))} tells more"
         ]
     return lines
 

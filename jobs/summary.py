@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from jobs.again import typed
 from schemas.estimate import Span
 from schemas.outcome import RunFolderError, Status, StoreError, UsageError
 from schemas.run import Plan, Result
@@ -61,11 +61,11 @@ def summary(run: Run, result: Result, before: bool) -> str:
         lines += [_before(run, result)]
     lines += [f"{result.labelled:,} of {result.items:,} images labelled{_failures(result)}."]
     if before and (pruned := read_pruned(run.output, run.names.ordinal, PATIENCE)):
-        read = f"python jobs/compact.py {shlex.quote(run.output)} --view"
+        read = typed("jobs/compact.py", run.output, "--view")
         lines += [f"They are in snapshot {pruned.snapshot:08d}; how to read it: {printable(read)}"]
         return "\n".join(lines)
     if result.failed and result.labelled:
-        lines += [f"Look at those again: python jobs/replay.py {shlex.quote(run.output)}"]
+        lines += [f"Look at those again: {printable(typed('jobs/replay.py', run.output))}"]
     lines += skipped_in_words(result.skipped)
     lines += compared(result)
     try:

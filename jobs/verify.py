@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from jobs.again import typed
 from jobs.arguments import Parser, positive
 from jobs.summary import printable
 from schemas.outcome import BucketsightError, ExitCode
@@ -102,7 +103,7 @@ def _told(proof: Proof) -> list[str]:
         return [
             f"{run} is unfinished: {plan.items:,} images = {counts} + {proof.owed_images:,} owed.",
             *_owed(proof),
-            "  jobs/status.py tells how to go on with it",
+            f"  {printable(typed('jobs/status.py', proof.job.output))} tells how to go on with it",
         ]
     gone = plan.skipped.get(PlanRule.GONE_SINCE_RUN, 0)
     skipped = sum(plan.skipped.values()) - gone

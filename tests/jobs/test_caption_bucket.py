@@ -17,6 +17,7 @@ import pytest
 import s3fs
 import torch
 
+from jobs.again import typed
 from tests.checkpoints import save_tiny_checkpoint, tiny_model
 from tests.jobs.commands import (
     PATIENCE,
@@ -107,7 +108,7 @@ def test_the_command_tells_how_it_ended(
     assert lines[0] == (
         "40 of 43 images labelled, 3 failed (1 empty_file, 1 not_an_image, 1 truncated)."
     )
-    assert lines.pop(1) == f"Look at those again: python jobs/replay.py {output}"
+    assert lines.pop(1) == f"Look at those again: {typed('jobs/replay.py', str(output))}"
     assert lines.pop(1) == "Not looked at: 1 other files (1 without an image's extension)."
     captions = {Path(row["uri"]).name: row["caption"] for row in rows_of(output)}
     shown = [line.strip().partition(": ") for line in lines[1:6]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs import replay
+from jobs.again import interpreter
 from jobs.arguments import LabellingArguments
 from schemas.outcome import ErrorCode
 from schemas.run import RunNames
@@ -114,7 +115,7 @@ def test_an_unfinished_run_is_finished_first(
         assert replay.main([run.output, *flags]) == 2
         error = capsys.readouterr().err
         assert "run 00000001 is unfinished" in error
-        assert "finish it first, with python jobs/caption_bucket.py" in error
+        assert f"finish it first, with {interpreter()} jobs/caption_bucket.py" in error
         assert error.count("\n") == 1
     assert not asked
 

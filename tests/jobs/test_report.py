@@ -9,6 +9,7 @@ import s3fs
 from PIL import Image
 
 from jobs import report
+from jobs.again import typed
 from schemas.image import InputFormat
 from schemas.outcome import ErrorCode
 from schemas.run import RunNames
@@ -96,7 +97,8 @@ def test_a_run_of_nothing_but_failures(folder: str) -> None:
     assert not [e for e in html.all("section") if e.attributes.get("id") in ("pictures", "numbers")]
     assert len(html.at("failures").all("li")) == 3
     command = html.at("failures").all("pre")[0].text
-    assert command.startswith(f"python jobs/replay.py {run.output} --run 00000001 --code truncated")
+    words = ("--run", "00000001", "--code", "truncated")
+    assert command.startswith(typed("jobs/replay.py", run.output, *words))
 
 
 def test_a_replay_says_what_it_is_of(folder: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from jobs import status
-from jobs.again import command_for
+from jobs.again import command_for, interpreter
 from schemas.image import InputFormat
 from schemas.outcome import ErrorCode
 from schemas.run import Heartbeat
@@ -141,35 +141,37 @@ def test_the_command_goes_on_with_just_that_job() -> None:
         model_digest=pocket.manifest.digest,
         prompt=pocket.generation.caption_prompt,
     )
-    assert command_for(job) == "python jobs/caption_bucket.py '/my in' /out --quant none"
+    python = interpreter()
+    assert command_for(job) == f"{python} jobs/caption_bucket.py '/my in' /out --quant none"
     other = replace(
         job, tasks=(caption("<ImageHere>?"),), input_format=InputFormat.CSV, image_column="u"
     )
     assert command_for(other) == (
-        "python jobs/caption_bucket.py '/my in' /out --quant none --prompt '<ImageHere>?' "
+        f"{python} jobs/caption_bucket.py '/my in' /out --quant none --prompt '<ImageHere>?' "
         "--input-format csv --image-column u"
     )
     mine = replace(job, model_digest="1" * 64, quantization="int8")
     assert "--model FOLDER --quant int8 --prompt" in command_for(mine)
     manifest = replace(job, input="/list.csv", input_format=InputFormat.CSV)
-    assert command_for(manifest) == "python jobs/caption_bucket.py /list.csv /out --quant none"
+    assert command_for(manifest) == f"{python} jobs/caption_bucket.py /list.csv /out --quant none"
     both = (caption("<ImageHere>?"), Tags("<ImageHere>", 20, (), TOP, THRESHOLD).spec)
     assert command_for(replace(job, tasks=both)) == (
-        "python jobs/label_bucket.py '/my in' /out --quant none --tasks caption,tags "
+        f"{python} jobs/label_bucket.py '/my in' /out --quant none --tasks caption,tags "
         "--prompt '<ImageHere>?'"
     )
     replay = replace(job, replay_of="00000002", replay_codes=(ErrorCode.TRUNCATED,))
-    assert command_for(replay) == "python jobs/replay.py /out --run 00000002 --code truncated"
+    assert command_for(replay) == f"{python} jobs/replay.py /out --run 00000002 --code truncated"
 
 
 def test_what_cannot_be_typed_names_the_evaluation() -> None:
     """A question whose text comes from a column is an evaluation's, and so is multiple choice: no
     labelling job asks them.
     """
+    python = interpreter()
     choose = job_spec(tasks=(Choose("<ImageHere> {text}").spec,), text="column:question")
-    assert command_for(choose) == "python jobs/evaluate.py, with the flags that it was given"
+    assert command_for(choose) == f"{python} jobs/evaluate.py, with the flags that it was given"
     task = Question("answer", "<ImageHere> {text}", 20, with_text=True)
     job = job_spec(tasks=(task.spec,), text="column:question")
-    assert command_for(job) == "python jobs/evaluate.py, with the flags that it was given"
+    assert command_for(job) == f"{python} jobs/evaluate.py, with the flags that it was given"
     typed = job_spec(tasks=(replace(task, with_text=False).spec,))
     assert "--ask 'answer=<ImageHere> {text}'" in command_for(typed)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jobs import verify
+from jobs.again import typed
 from tests.inspected import delete, finished, label, planned, swap
 from tests.runs import put
 
@@ -59,7 +60,7 @@ def test_an_unfinished_run_owes_its_shards(folder: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines() == [
         "Run 00000001 is unfinished: 7 images = 2 labelled + 0 failed + 5 owed.",
         "  shards owed: 0-1, 3",
-        "  jobs/status.py tells how to go on with it",
+        f"  {typed('jobs/status.py', run.output)} tells how to go on with it",
     ]
     put(run.output, run.names.part(2), b"garbage")
     assert verify.main([run.output]) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs import report
+from jobs.again import typed
 from schemas.image import ImageRef
 from schemas.outcome import ErrorCode
 from tests.chromium import chromium, find_chromium
@@ -151,7 +152,8 @@ def test_each_failure_is_explained(html: Element, run: Run) -> None:
     for code, panel in panels.items():
         assert WHY[ErrorCode(code)] in panel.text
         assert "it failed" in panel.text
-        command = f"python jobs/replay.py {run.output} --run 00000001 --code {code} --model FOLDER"
+        words = ("--run", "00000001", "--code", code, "--model", "FOLDER")
+        command = typed("jobs/replay.py", run.output, *words)
         assert panel.all("pre")[0].text == command
     assert len(panels["truncated"].all("img")) == 1
     assert not panels["not_found"].all("img")
@@ -168,7 +170,7 @@ def test_the_page_says_how_it_was_made(html: Element, run: Run) -> None:
     job = run.spec.job
     for said in (job.meaning_id(), job.model_digest, job.fingerprint(), '"quantization": "none"'):
         assert said in made.text
-    assert made.all("pre")[0].text.startswith("python jobs/label_bucket.py ")
+    assert made.all("pre")[0].text.startswith(f"{typed('jobs/label_bucket.py')} ")
 
 
 def test_a_page_of_a_large_run_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
