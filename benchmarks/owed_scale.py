@@ -119,7 +119,7 @@ def measure(keys: int, sidecars: bool) -> dict[str, float]:
         run = open_run(replace(job(output, sidecars), incremental=True))
         began, cpu = time.time(), time.process_time()
         with largest(Path(scratch)) as folder:
-            plan = freeze(run, None, "cuda", 32)
+            plan = freeze(run, None, lambda: ("cuda", 32))
         ended, cpu = time.time(), time.process_time() - cpu
         changed = -(-keys // ONE_IN)
         assert plan.items == 2 * changed, plan.items

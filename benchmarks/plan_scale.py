@@ -85,7 +85,7 @@ def measure(keys: int, order: str, sidecars: bool) -> dict[str, float]:
         run = open_run(job(output, sidecars))
         began, cpu = time.time(), time.process_time()
         with largest(Path(scratch)) as folder:
-            plan = freeze(run, None, "cuda", 32)
+            plan = freeze(run, None, lambda: ("cuda", 32))
         ended, cpu = time.time(), time.process_time() - cpu
         pages = [Path(output, page.name).stat() for page in plan.pages]
         assert plan.items == keys

@@ -28,7 +28,7 @@ def planned(store: str, new_run: bool = False, **changes: Any) -> tuple[Run, Pla
     for name in (*names, "notes.txt"):
         put(store, f"in/{name}", png())
     run = open_run(job_spec(f"{store}/in", f"{store}/out", **changes), new_run)
-    return run, freeze(run, 2, "cpu", 8)
+    return run, freeze(run, 2, lambda: ("cpu", 8))
 
 
 def label(

@@ -344,7 +344,7 @@ def damage(run: Run) -> None:
 def another_device(run: Run) -> None:
     """Plan the run as a night on a GPU would."""
     Path(run.output, run.names.plan).unlink()
-    freeze(run, 3, "cuda", 2)
+    freeze(run, 3, lambda: ("cuda", 2))
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_whenever_it_is_killed_it_is_ended(tmp_path: Path, moment: str) -> None:
     finish(run, plan, {})
     put(str(tmp_path), "in/1.png", png("blue"))
     put(str(tmp_path), "in/2.png", png("blue"))
-    freeze(open_run(run.spec.job), 2, "cpu", 8, most=1)
+    freeze(open_run(run.spec.job), 2, lambda: ("cpu", 8), most=1)
     before = contents(output)
     forgotten(output, *uris)
     wanted = without_own(contents(output))
@@ -261,7 +261,7 @@ def test_a_run_of_which_images_are_forgotten_is_gone_on_with(store: str) -> None
     proof = prove(output, files)
     assert (proof.broken, proof.forgotten, proof.owed, proof.owed_images) == ([], 3, [1, 2], 3)
 
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     label(run, plan, skip={0, 3}, failing={1})
     result = finish(run, plan, {})
     assert (result.items, result.labelled, result.failed) == (4, 3, 1)
@@ -287,24 +287,24 @@ def test_what_is_forgotten_is_never_planned_again(store: str) -> None:
     forgotten(run.output, uri)
     job = run.spec.job
     night = open_run(job)
-    plan = freeze(night, 2, "cpu", 8, most=1)
+    plan = freeze(night, 2, lambda: ("cpu", 8), most=1)
     assert (plan.items, plan.skipped) == (0, {"extension": 1, "forgotten": 1, "settled": 6})
     assert not [*load_list(run.output, plan.gone), *load_list(run.output, plan.left)]
     finish(night, plan, {})
     other = open_run(replace(job, incremental=False))
-    planned_too = freeze(other, 2, "cpu", 8)
+    planned_too = freeze(other, 2, lambda: ("cpu", 8))
     assert planned_too.skipped == {"extension": 1, "forgotten": 1}
 
     remove(f"{run.output}/forgotten/00000001.json")
     night = open_run(job)
-    plan = freeze(night, 2, "cpu", 8)
+    plan = freeze(night, 2, lambda: ("cpu", 8))
     (shard,) = load_shards(night, plan)
     assert [image.item_id for image in shard.images] == [uri]
     assert [proof.broken for proof in proofs(run.output)] == [[]] * 4
     label(night, plan, failing=())
     finish(night, plan, {})
     forgotten(run.output, *(f"{store}/in/{number}.png" for number in range(7)))
-    plan = freeze(open_run(job), 2, "cpu", 8)
+    plan = freeze(open_run(job), 2, lambda: ("cpu", 8))
     assert (plan.items, plan.skipped) == (0, {"extension": 1, "forgotten": 7})
     assert sample(other, planned_too) == ()
 
@@ -329,12 +329,12 @@ def test_what_a_container_holds_is_forgotten_with_it(folder: str, kind: str) -> 
         put(folder, one, data)
     job = job_spec(f"{folder}/in", f"{folder}/out", input_format=format, incremental=True)
     run = open_run(job)
-    plan = freeze(run, 2, "cpu", 8, most=3)
+    plan = freeze(run, 2, lambda: ("cpu", 8), most=3)
     label(run, plan, failing=())
     finish(run, plan, {})
     if kind == "csv":
         put(folder, "in/1.png", png("blue"))
-        label(again := open_run(job), freeze(again, 2, "cpu", 8, most=1), failing=())
+        label(again := open_run(job), freeze(again, 2, lambda: ("cpu", 8), most=1), failing=())
         finish(again, read_plan(again), {})
     count = len(holds)
     asked = f"{folder}/{name}#x.png" if kind == "tar" else f"{folder}/in/1.png"
@@ -343,7 +343,7 @@ def test_what_a_container_holds_is_forgotten_with_it(folder: str, kind: str) -> 
     assert forgotten(run.output, f"{folder}/{name}").rows > 0
     left = [str(one) for table in tables(contents(run.output)).values() for one in table["item_id"]]
     assert left and not [one for one in left if one.startswith(f"{folder}/{name}#")]
-    plan = freeze(open_run(job), 2, "cpu", 8)
+    plan = freeze(open_run(job), 2, lambda: ("cpu", 8))
     assert plan.skipped["forgotten"] == (count if kind == "tar" else count + 2)
     assert not [broken for proof in proofs(run.output) for broken in proof.broken]
 
@@ -369,7 +369,7 @@ def test_a_run_that_somebody_works_on_is_left_alone(
         (begun,) = read_erasures(run.output).open
         assert {one: contents(run.output)[one] for one in before} == before
     with pytest.raises(BusyError, match="are being erased"):
-        freeze(open_run(replace(run.spec.job, incremental=True)), 2, "cpu", 8)
+        freeze(open_run(replace(run.spec.job, incremental=True)), 2, lambda: ("cpu", 8))
     monkeypatch.setattr(heartbeat, "SECONDS_OF_SILENCE", 0.0)
     assert forgotten(run.output, f"{folder}/in/1.png").rows == sum(f.rows for f in begun.files)
 
@@ -402,8 +402,8 @@ def test_a_plan_and_a_snapshot_do_not_bring_it_back(
     later = open_run(replace(run.spec.job, incremental=True))
     meanwhile(sys.modules["workers.plan.freeze"], "fill", "2.png")
     with pytest.raises(BusyError, match="rows were erased while run 00000002 was planned"):
-        freeze(later, 2, "cpu", 8)
-    assert freeze(later, 2, "cpu", 8).skipped["forgotten"] == 2
+        freeze(later, 2, lambda: ("cpu", 8))
+    assert freeze(later, 2, lambda: ("cpu", 8)).skipped["forgotten"] == 2
 
 
 def test_a_full_disk_and_a_reader_lose_nothing(folder: str) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from schemas.estimate import Outcome
 from schemas.image import ImageRef
@@ -117,9 +117,12 @@ def run(
             device = asked if asked == "cpu" else device_for(asked, shared(), say)
             return device, request.resolve(device)
 
+        def asked() -> JobSpec:  # a night asks the same of every device, and may need none
+            return next(iter(jobs.values())) if request.incremental else chosen()[1]
+
         if request.incremental:
             _require_no_other(next(iter(jobs.values())))
-        this = open_run_of(jobs, lambda: chosen()[1], options.new_run)
+        this = open_run_of(jobs, asked, options.new_run)
         if this.finished:
             return Finished(this, read_result(this), before=True)
         if request.incremental and not this.claimed:
@@ -127,16 +130,16 @@ def run(
             why = stuck(this, options.most_images, chosen()[0])
             if why:
                 say(f"run {this.spec.run_id} {why}: what it owes is planned anew")
-                this = open_run_of(jobs, lambda: chosen()[1], new_run=True)
+                this = open_run_of(jobs, asked, new_run=True)
         again = "the same command" + (" without --new-run" if options.new_run else "")
         try:
             heart = held.enter_context(beating(this.output, this.spec.run_id, say))
             model, device = portable(request.model), lambda: chosen()[0]
             planned_before = read_plan(this) is not None
             read_erasures(this.output).require_ended()
-            driver = _Driver(this, model, options, device, shared(), again, say, load, show, began)
-            plan, wanted = driver.plan()
-            parts, outcome = driver.dispatch(plan, wanted, heart)
+            driver = _Driver(this, model, options, device, shared, again, say, load, show, began)
+            plan = driver.plan()
+            parts, outcome = driver.dispatch(plan, heart)
             result = finish(this, plan, parts, outcome=outcome)
         except KeyboardInterrupt:
             raise StoppedError(f"stopped; {again} goes on") from None
@@ -153,8 +156,8 @@ class _Driver:
     options: Options
     device: Callable[[], str]
     """Where it is run, unless it is planned."""
-    shared: bool
-    """Others may use the cluster too."""
+    shared: Callable[[], bool]
+    """Connects to Ray, and tells whether others may use the cluster too."""
     again: str
     """What people are to do when the run is stopped."""
     say: Say
@@ -163,19 +166,14 @@ class _Driver:
     began: float
     """When the command did, by the monotonic clock."""
 
-    def plan(self) -> tuple[Plan, Callable[[], int]]:
-        """The frozen plan, and how many replicas there should be: they fit before it is made."""
-        options = self.options
-        planned = read_plan(self.run)
-        device = device_for(planned.device if planned else self.device(), self.shared, self.say)
-        cpus, gpus = options.cpus_per_replica, self._gpus(device)
-        wanted = replicas_for(options.replicas, cpus, gpus, self.shared, self.say)
-        job = self.run.spec.job
-        usual = batch_for(job.preprocessing.image_size, device, job.quantization)
-        batch_size = options.batch_size or usual
-        plan = planned or freeze(
-            self.run, options.shard_images, device, batch_size, options.most_images
-        )
+    def plan(self) -> Plan:
+        """The frozen plan. What there is fits a replica before it is made, or gone on with."""
+        options, planned = self.options, read_plan(self.run)
+        where = cache(partial(self._where, planned))
+        plan = planned or freeze(self.run, options.shard_images, where, options.most_images)
+        if not plan.shards:
+            return plan
+        device, batch_size = where()
         if plan.device != device:
             raise UsageError(
                 f"another command has just planned this run for {plan.device}; try again"
@@ -185,15 +183,31 @@ class _Driver:
                 f"this run was planned for {device} and batches of {plan.batch_size}, and goes on "
                 "so"
             )
-        return plan, wanted
+        return plan
 
-    def dispatch(
-        self, plan: Plan, wanted: Callable[[], int], heart: Heart
-    ) -> tuple[dict[int, PartRecord], Outcome]:
+    def _where(self, planned: Plan | None) -> tuple[str, int]:
+        """The device that the run is for, and the size of its batches, as they are asked for now.
+
+        Raises UsageError where a replica has no room.
+        """
+        options, job = self.options, self.run.spec.job
+        asked = planned.device if planned else self.device()
+        device = device_for(asked, self.shared(), self.say)
+        self._wanted(device, self.say)
+        usual = batch_for(job.preprocessing.image_size, device, job.quantization)
+        return device, options.batch_size or usual
+
+    def _wanted(self, device: str, say: Say = lambda _: None) -> Callable[[], int]:
+        """How many replicas there should be, to be asked again."""
+        options, gpus = self.options, self._gpus(device)
+        return replicas_for(options.replicas, options.cpus_per_replica, gpus, self.shared(), say)
+
+    def dispatch(self, plan: Plan, heart: Heart) -> tuple[dict[int, PartRecord], Outcome]:
         """Have all that is owed labelled; the parts that came of it, by shard, and in what time."""
         options, run, say = self.options, self.run, self.say
         if not plan.shards:
             return {}, Timesheet(time.monotonic).outcome(self.began, 0)
+        wanted = self._wanted(plan.device)
         assignment = self._assignment(plan, wanted())
         done = committed(run.output, plan.run_id)
         if done:  # before anything is added: is this the plan that they were made by?

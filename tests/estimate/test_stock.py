@@ -48,7 +48,7 @@ def test_the_shards_are_those_that_a_plan_would_have(images: int, folder: str) -
     stock = stock_of_input(job, 1, Options(), "cpu", 8, replicas=1)
     assert not Path(folder, "out").exists()
     run = open_run(job)
-    plan = freeze(run, None, "cpu", 8)
+    plan = freeze(run, None, lambda: ("cpu", 8))
     sizes = [size for size, count in stock.shards for _ in range(count)]
     assert sizes == [plan.images_of(shard) for shard in range(plan.shards)]
     assert (stock.images, dict(stock.skipped)) == (plan.items, plan.skipped)

@@ -269,7 +269,7 @@ def test_a_whole_run_gets_through(bucket: str, proxy: Proxy) -> None:
         lambda request: faults[request.number // 3 % 4] if request.number % 3 == 2 else None
     )
     run = open_run(job_spec(f"{bucket}/in", f"{bucket}/out"), patience=QUICK)
-    plan = freeze(run, 4, "cpu", 8, QUICK)
+    plan = freeze(run, 4, lambda: ("cpu", 8), QUICK)
     reader = Reader(run.spec.job, QUICK)
     records = {}
     for shard in load_shards(run, plan, patience=QUICK):

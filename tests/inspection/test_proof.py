@@ -402,7 +402,7 @@ def test_columns_of_input_belong_to_the_schema(folder: str) -> None:
     """The plan says which there are: a part without one of them, or of another type, is broken."""
     put(folder, "in.csv", b"uri,text\n/a.png,one\n/b.png,two\n/c.png,three\n")
     run = open_run(job_spec(f"{folder}/in.csv", f"{folder}/out", input_format=InputFormat.CSV))
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     label(run, plan)
     finish(run, plan, {})
     assert [column.name for column in plan.columns] == ["text"]

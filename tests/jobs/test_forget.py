@@ -165,7 +165,7 @@ def test_no_night_begins_before_an_erasure_has_ended(
     for ordinal in (2, 3):
         spec = read_spec(run.output, ordinal)
         assert spec
-        freeze(Run(spec, finished=False), 2, "cpu", 8)
+        freeze(Run(spec, finished=False), 2, lambda: ("cpu", 8))
     put(run.output, begun.names.erasure, begun.to_json())
     assert nightly.main([str(night)]) == 75
     assert "rows are being erased" in capsys.readouterr().err

@@ -29,7 +29,7 @@ def job(store: str, name: str = "out", images: int = 3, **changes: object) -> Jo
 
 def complete(run: Run) -> None:
     """Do all that a driver does."""
-    plan = freeze(run, None, "cpu", 8)
+    plan = freeze(run, None, lambda: ("cpu", 8))
     for shard in load_shards(run, plan):
         run_id = run.spec.run_id
         labels = rows(shard, run_id)
@@ -81,7 +81,7 @@ def test_a_planned_run_says_itself_what_auto_means(folder: str) -> None:
     """It is gone on with, and found finished, whatever devices there are now."""
     jobs = by_device(folder)
     run = open_run_of(jobs, lambda: jobs["cuda"])
-    plan = freeze(run, None, "cuda", 8)
+    plan = freeze(run, None, lambda: ("cuda", 8))
     assert open_run_of(jobs, not_asked) == run
     for shard in load_shards(run, plan):
         labels = rows(shard, plan.run_id)
@@ -95,7 +95,7 @@ def test_what_auto_does_not_mean_there_is_another_job(folder: str) -> None:
     """bf16 that was asked for on a CPU is not what `auto` means on one, nor goes on with it."""
     jobs = by_device(folder)
     asked = open_run(jobs["cuda"])
-    freeze(asked, None, "cpu", 8)
+    freeze(asked, None, lambda: ("cpu", 8))
     found = open_run_of(jobs, lambda: jobs["cpu"])
     assert (found.spec.run_id, found.spec.job) == ("00000002", jobs["cpu"])
     assert open_run(jobs["cuda"]) == asked

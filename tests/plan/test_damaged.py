@@ -29,7 +29,7 @@ def begun(folder: str) -> Iterator[tuple[Run, Plan]]:
     for number in range(6):
         put(folder, f"in/{number}.png", png())
     run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     commit(run, plan, skip={1, 2})
     part = f"{run.output}/{run.names.part(0)}"
     before = fetch(part), Path(part).stat().st_mtime_ns
@@ -49,7 +49,7 @@ def goes_on(run: Run) -> None:
     """All that a driver that comes later does."""
     later = open_run(run.spec.job)
     assert later == run
-    plan = freeze(later, 2, "cpu", 8)
+    plan = freeze(later, 2, lambda: ("cpu", 8))
     commit(later, plan, skip=committed(later.output, plan.run_id))
     finish(later, plan, {})
 
@@ -67,11 +67,11 @@ def test_a_claim_without_a_plan_is_planned(folder: str) -> None:
     for number in range(6):
         put(folder, f"in/{number}.png", png())
     run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     remove(f"{run.output}/{run.names.plan}")
     assert read_plan(run) is None
     put(folder, "in/6.png", png())
-    again = freeze(run, 2, "cpu", 8)
+    again = freeze(run, 2, lambda: ("cpu", 8))
     assert again.attempt != plan.attempt
     assert (again.items, plan.items) == (7, 6)
     goes_on(run)
@@ -198,7 +198,7 @@ def test_a_bucket_that_empties_under_the_plan_is_still_owed(begun: tuple[Run, Pl
     run, plan = begun
     for number in range(6):
         remove(f"{run.spec.job.input}/{number}.png")
-    assert freeze(open_run(run.spec.job), None, "cpu", 8) == plan
+    assert freeze(open_run(run.spec.job), None, lambda: ("cpu", 8)) == plan
     owed = [image for shard in load_shards(run, plan, skip={0}) for image in shard.images]
     assert [image.uri[-5] for image in owed] == ["2", "3", "4", "5"]
     goes_on(run)
@@ -211,6 +211,6 @@ def test_a_bucket_that_is_empty_before_the_plan_is_bad_usage(folder: str) -> Non
     run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
     remove(f"{folder}/in/0.png")
     with pytest.raises(UsageError, match="holds no files") as caught:
-        freeze(run, None, "cpu", 8)
+        freeze(run, None, lambda: ("cpu", 8))
     assert caught.value.exit_code is ExitCode.USAGE
     assert read_plan(run) is None

@@ -26,7 +26,7 @@ def planned(store: str) -> tuple[Run, Plan]:
     for number in range(5):
         put(store, f"in/{number}.png", png())
     run = open_run(job_spec(f"{store}/in", f"{store}/out"))
-    return run, freeze(run, 2, "cpu", 8)
+    return run, freeze(run, 2, lambda: ("cpu", 8))
 
 
 def commit_all(run: Run, plan: Plan, skip: Any = ()) -> dict[int, PartRecord]:
@@ -68,7 +68,7 @@ def test_many_parts_are_read_side_by_side_and_told_in_order(store: str) -> None:
     for number in range(40):
         put(store, f"in/{number:02d}.png", png())
     run = open_run(job_spec(f"{store}/in", f"{store}/out"))
-    plan = freeze(run, 1, "cpu", 8)
+    plan = freeze(run, 1, lambda: ("cpu", 8))
     known = commit_all(run, plan)
     result = finish(run, plan, {shard: known[shard] for shard in (0, 7, 8, 39)})
     assert [part.name for part in result.parts] == [run.names.part(shard) for shard in range(40)]
@@ -107,7 +107,7 @@ def test_an_estimate_is_of_one_night(folder: str) -> None:
         if job == other:
             said = replace(said, ordinal=0)
         put(run.output, place, said.to_json())
-        plan = freeze(run, 2, "cpu", 8)
+        plan = freeze(run, 2, lambda: ("cpu", 8))
         carried.append(finish(run, plan, commit_all(run, plan)).estimate is not None)
     assert carried == [False, False, True, False]
 
@@ -155,7 +155,7 @@ def test_a_listing_may_lack_the_newest_parts() -> None:
         for number in range(5):
             store.objects[f"sim://bucket/in/{number}.png"] = (png(), f"etag:{number}")
         run = open_run(job_spec("sim://bucket/in", "sim://bucket/out"))
-        plan = freeze(run, 2, "cpu", 8)
+        plan = freeze(run, 2, lambda: ("cpu", 8))
         known = commit_all(run, plan)
         del known[2]
         assert len(finish(run, plan, known).parts) == 3

@@ -35,7 +35,7 @@ def claimed(store: str, images: int = 10) -> Run:
 def test_the_plan_is_the_listing_sorted_and_cut(store: str) -> None:
     """Every image once, in the order of the ids, with its version; the others counted by rule."""
     run = claimed(store)
-    plan = freeze(run, 4, "cpu", 8)
+    plan = freeze(run, 4, lambda: ("cpu", 8))
     shards = list(load_shards(run, plan))
     ids = [image.item_id for shard in shards for image in shard.images]
     assert ids == sorted(ids)
@@ -50,13 +50,13 @@ def test_the_plan_is_the_listing_sorted_and_cut(store: str) -> None:
 def test_a_plan_is_read_and_not_made_again(store: str) -> None:
     """Later drivers take the frozen plan: a changed INPUT and other flags change nothing."""
     run = claimed(store)
-    plan = freeze(run, 4, "cpu", 8)
+    plan = freeze(run, 4, lambda: ("cpu", 8))
     put(store, "in/new.png", png())
-    assert freeze(run, 1, "cuda", 32) == plan == read_plan(run)
+    assert freeze(run, 1, lambda: ("cuda", 32)) == plan == read_plan(run)
     assert (plan.device, plan.batch_size) == ("cpu", 8)
     filesystem, path = fsspec.url_to_fs(f"{store}/in")
     filesystem.rm(path, recursive=True)
-    assert freeze(run, None, "cpu", 8) == plan
+    assert freeze(run, None, lambda: ("cpu", 8)) == plan
 
 
 def test_drivers_that_plan_together_take_one_plan(store: str) -> None:
@@ -66,7 +66,7 @@ def test_drivers_that_plan_together_take_one_plan(store: str) -> None:
 
     def plan() -> Plan:
         barrier.wait()
-        return freeze(run, 2, "cpu", 8)
+        return freeze(run, 2, lambda: ("cpu", 8))
 
     def grow() -> None:
         barrier.wait()
@@ -90,7 +90,7 @@ def test_an_input_that_emptied_is_bad_usage(folder: str) -> None:
     filesystem.rm(path, recursive=True)
     put(folder, "in/notes.txt", b"x")
     with pytest.raises(UsageError, match="holds no image"):
-        freeze(run, None, "cpu", 8)
+        freeze(run, None, lambda: ("cpu", 8))
     assert read_plan(run) is None
 
 
@@ -98,7 +98,7 @@ def test_skipped_shards_are_not_given(store: str, monkeypatch: pytest.MonkeyPatc
     """Owed is the plan less what is committed; a page that owes nothing is not even read."""
     monkeypatch.setattr(plan_pages, "PAGE_IMAGES", 4)
     run = claimed(store)
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     assert [page.shards for page in plan.pages] == [2, 2, 1]
     assert [shard.index for shard in load_shards(run, plan, skip={0, 3})] == [1, 2, 4]
     filesystem, path = fsspec.url_to_fs(f"{store}/out/{plan.pages[0].name}")
@@ -113,8 +113,8 @@ def test_output_inside_input_is_never_labelled(tmp_path: Path) -> None:
     put(str(tmp_path), "a.png", png())
     job = job_spec(str(tmp_path), str(tmp_path / "out"))
     put(str(tmp_path / "out"), "thumbnail.png", png())
-    first = freeze(open_run(job), None, "cpu", 8)
-    second = freeze(open_run(job, new_run=True), None, "cpu", 8)
+    first = freeze(open_run(job), None, lambda: ("cpu", 8))
+    second = freeze(open_run(job, new_run=True), None, lambda: ("cpu", 8))
     assert first.items == second.items == 1
     assert second.skipped["under_output"] > first.skipped["under_output"] >= 2
 
@@ -136,7 +136,7 @@ def test_a_key_that_is_listed_twice_is_one_item(folder: str) -> None:
         for number in range(8):
             store.create("sim://in", f"{number}.png", b"x", None)
         run = open_run(job_spec("sim://in", f"{folder}/out"))
-        plan = freeze(run, None, "cpu", 8)
+        plan = freeze(run, None, lambda: ("cpu", 8))
     images = [image for shard in load_shards(run, plan) for image in shard.images]
     assert [image.item_id for image in images] == [f"sim://in/{n}.png" for n in range(8)]
     assert [image.input_digest == "newer" for image in images] == [True] * 3 + [False] * 5
@@ -152,10 +152,10 @@ def test_a_full_disk_leaves_a_claim_without_a_plan(
     before = sorted(Path(folder, "out").rglob("*"))
     with monkeypatch.context() as patch, pytest.raises(StoreError, match="TMPDIR"):
         patch.setattr(tempfile, "tempdir", f"{folder}/nowhere")
-        freeze(run, None, "cpu", 8)
+        freeze(run, None, lambda: ("cpu", 8))
     assert sorted(Path(folder, "out").rglob("*")) == before
     assert read_plan(run) is None
-    assert freeze(run, None, "cpu", 8).items == 10
+    assert freeze(run, None, lambda: ("cpu", 8)).items == 10
 
 
 def manifest(folder: str, *lines: str) -> JobSpec:
@@ -176,7 +176,7 @@ def test_what_a_manifest_says_is_frozen_with_its_types(folder: str) -> None:
         '{"uri": "gone/"}',
     )
     run = open_run(job)
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     types = {"mixed": "string", "nothing": "string", "score": "double", "text": "string"}
     passed = {one.name: one.type for one in plan.columns}
     assert types.items() <= passed.items()
@@ -195,7 +195,7 @@ def test_columns_that_rows_cannot_have_are_refused(folder: str) -> None:
     job = manifest(folder, '{"uri": "0.png", "caption": "a", "input_caption": "b"}')
     run = open_run(job)
     with pytest.raises(UsageError, match="input_caption"):
-        freeze(run, None, "cpu", 8)
+        freeze(run, None, lambda: ("cpu", 8))
     assert read_plan(run) is None
 
 
@@ -206,11 +206,13 @@ def test_a_text_that_input_does_not_have_is_refused(folder: str) -> None:
     job = manifest(folder, '{"uri": "0.png", "words": "one"}', '{"uri": "1.png"}')
     run = open_run(replace(job, text="column:text"))
     with pytest.raises(UsageError, match=r"no column 'text'.*, it has words:.*sidecar"):
-        freeze(run, None, "cpu", 8)
+        freeze(run, None, lambda: ("cpu", 8))
     assert read_plan(run) is None
     put(folder, "in/a.tar", tar_of({"0.png": png()}))
     in_tar = job_spec(f"{folder}/in/a.tar", f"{folder}/of-tar", text="column:txt")
     with pytest.raises(UsageError, match=r"with --text column:NAME, ocr or none$"):
-        freeze(open_run(replace(in_tar, input_format=InputFormat.WEBDATASET)), None, "cpu", 8)
+        freeze(
+            open_run(replace(in_tar, input_format=InputFormat.WEBDATASET)), None, lambda: ("cpu", 8)
+        )
     there = open_run(replace(job, text="column:words"), new_run=True)
-    assert freeze(there, None, "cpu", 8).items == 2
+    assert freeze(there, None, lambda: ("cpu", 8)).items == 2

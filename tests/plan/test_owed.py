@@ -104,7 +104,7 @@ def night(
     """What a night looks at of `store`, by name, its plan and its run; nothing is labelled yet."""
     job = job_spec(f"{store}/{input}", f"{store}/out", incremental=True, **changes)
     run = open_run(job)
-    plan = freeze(run, 2, "cpu", 8, most)
+    plan = freeze(run, 2, lambda: ("cpu", 8), most)
     images = [image for shard in load_shards(run, plan) for image in shard.images]
     return [image.item_id.rpartition("/")[2] for image in images], plan, run
 
@@ -232,7 +232,7 @@ def test_a_plain_run_counts_too(folder: str) -> None:
     for number in range(4):
         put(folder, f"in/{number}.png", png())
     run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     first = next(load_shards(run, plan))
     rows = [row(image) | _version(run.spec.job, image) for image in first.images]
     commit_part(run.output, plan.run_id, plan.digest, first, rows, row_schema(SCHEMAS), "a")
@@ -283,7 +283,7 @@ def test_what_was_planned_and_not_reached_comes_first(folder: str) -> None:
     _, _, run = night(folder, most=4)
     anew = replaced(run.spec, claimant="another", run_id="00000002")
     commit(run.output, RunNames(2).spec, anew.to_json())
-    again = freeze(Run(anew, finished=False), 2, "cpu", 8, most=5)
+    again = freeze(Run(anew, finished=False), 2, lambda: ("cpu", 8), most=5)
     planned = [image.item_id[-5] for shard in load_shards(run, again) for image in shard.images]
     assert planned == ["a", "b", "c", "d", "e"]
     put(folder, "in/0.png", png())
@@ -365,7 +365,7 @@ def test_what_an_earlier_program_wrote_counts(folder: str) -> None:
     for number in range(3):
         put(folder, f"in/{number}.png", png())
     run = open_run(job_spec(f"{folder}/in", f"{folder}/out"))
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     older = _as_it_was(run, plan)
     label(run, older)
     before = {path: path.read_bytes() for path in Path(folder, "out").rglob("*.[jp]*")}

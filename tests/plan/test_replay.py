@@ -31,7 +31,7 @@ def labelled(
     for number in range(images):
         put(store, f"in/{number}.png", png())
     run = open_run(job_spec(f"{store}/in", f"{store}/out"))
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     commit(run, plan, failed, shards)
     if finished:
         finish(run, plan, {})
@@ -53,7 +53,7 @@ def again(store: str, *codes: ErrorCode, of: str = "00000001") -> JobSpec:
 def planned(job: JobSpec) -> tuple[list[int], Plan]:
     """The numbers of the pictures that a replay looks at, and its plan."""
     run = open_run(job)
-    plan = freeze(run, None, "cpu", 8)
+    plan = freeze(run, None, lambda: ("cpu", 8))
     shards = load_shards(run, plan)
     return [int(image.uri[-5]) for shard in shards for image in shard.images], plan
 
@@ -74,13 +74,15 @@ def test_the_version_that_is_there_now_counts(folder: str) -> None:
     """
     run = labelled(folder)
     old = [
-        image for shard in load_shards(run, freeze(run, None, "cpu", 8)) for image in shard.images
+        image
+        for shard in load_shards(run, freeze(run, None, lambda: ("cpu", 8)))
+        for image in shard.images
     ]
     put(folder, "in/1.png", png("blue") + b"longer")
     put(folder, "in/9.png", png())
     remove(f"{folder}/in/5.png")
     replay = open_run(again(folder))
-    plan = freeze(replay, None, "cpu", 8)
+    plan = freeze(replay, None, lambda: ("cpu", 8))
     images = [image for shard in load_shards(replay, plan) for image in shard.images]
     assert [image.uri[-5] for image in images] == ["1", "2"]
     assert images[0].input_digest != old[1].input_digest
@@ -92,7 +94,7 @@ def test_a_replay_of_a_replay(folder: str) -> None:
     """What failed once more is replayed once more."""
     labelled(folder)
     second = open_run(again(folder))
-    plan = freeze(second, 2, "cpu", 8)
+    plan = freeze(second, 2, lambda: ("cpu", 8))
     commit(second, plan, {2: ErrorCode.TRUNCATED}, plan.shards)
     finish(second, plan, {})
     assert planned(again(folder, of="00000002"))[0] == [2]

@@ -54,7 +54,7 @@ def planned(
     """A run of TASKS over `name` of `place`."""
     tasks = tuple(sorted((task.spec for task in TASKS), key=lambda task: task.key()))
     run = open_run(job_spec(f"{place}/{name}", f"{place}/out", **{"tasks": tasks} | changes))
-    return run, freeze(run, shard_images, "cpu", 8)
+    return run, freeze(run, shard_images, lambda: ("cpu", 8))
 
 
 def label(

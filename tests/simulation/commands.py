@@ -92,7 +92,7 @@ class Command:
         if run.finished:
             return read_result(run)
         planned = read_plan(run)
-        plan = planned or freeze(run, scenario.shard_images, "cpu", scenario.batch_size)
+        plan = planned or freeze(run, scenario.shard_images, lambda: ("cpu", scenario.batch_size))
         self._planned = True
         done = committed(run.output, plan.run_id)
         assignment = Assignment(

@@ -93,7 +93,7 @@ def labelled(place: str, input: str, kind: InputFormat) -> str:
     """An OUTPUT of one run, its rows of the images that INPUT holds."""
     job = job_spec(input, f"{place}/out", input_format=kind)
     run = open_run(job)
-    plan = freeze(run, 2, "cpu", 8)
+    plan = freeze(run, 2, lambda: ("cpu", 8))
     contents = [hashlib.sha256(png(colour)).hexdigest() for colour in COLOURS]
     for shard in load_shards(run, plan):
         rows = [

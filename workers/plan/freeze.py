@@ -22,22 +22,25 @@ from workers.sink import commit, committed
 from workers.store import PATIENCE, Patience
 from workers.tasks import tasks_of
 
+NOWHERE = ("cpu", 1)
+"""What looks at no images."""
+
 
 def freeze(
     run: Run,
     shard_images: int | None,
-    device: str,
-    batch_size: int,
+    where: Callable[[], tuple[str, int]],
     most: int | None = None,
     patience: Patience = PATIENCE,
 ) -> Plan:
     """The plan of `run`: the one that is there, else INPUT as listed now; of an incremental job
     what is owed of it, and up to `most` images.
 
-    Of drivers that plan at the same time one wins, and all go on with its plan. `shard_images`,
-    `device`, `batch_size` and `most` matter to a new plan only, and the first three stand in it for
-    those who go on with it. Raises UsageError for an INPUT without images and a replay of nothing,
-    BusyError where rows are being erased, StoreError also where the temporary folder is full.
+    Of drivers that plan at the same time one wins, and all go on with its plan. `shard_images`
+    and what `where` tells, the device and the size of its batches, matter to a new plan only,
+    and stand in it for those who go on with it; `where` is not asked where nothing is owed.
+    Raises UsageError for an INPUT without images and a replay of nothing, BusyError where rows
+    are being erased, StoreError also where the temporary folder is full.
     """
     plan = read_plan(run, patience)
     if plan is not None:
@@ -60,6 +63,7 @@ def freeze(
         filled = fill(listing, job, run.names.ordinal, most, patience)
         columns = listing.columns()
         require_columns(job, columns)
+        device, batch_size = where() if filled.items else NOWHERE
         cut = cut_for(filled.items, shard_images, job.preprocessing.image_size, device)
         pages = _write_pages(run, listing, cut, attempt, patience)
         if filled.owed:
