@@ -21,8 +21,8 @@ from tests.runs import put
 from workers import heartbeat
 from workers.heartbeat import beating
 from workers.inspection import find_runs
-from workers.plan import Run, finish, freeze, read_spec
-from workers.plan.erasures import read_erasures
+from workers.plan import Run, claim, finish, freeze, read_spec
+from workers.plan.erasures import Erasures, read_erasures
 from workers.store import remove
 
 Forget = Callable[..., tuple[int, str]]
@@ -150,15 +150,23 @@ def test_no_night_begins_before_an_erasure_has_ended(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that was left in the middle stops the collection with 75, whether a run is planned or
-    not.
+    """One that was left in the middle stops the collection with 75, one that cannot be read with 2,
+    and neither leaves a run behind; nor is one gone on with that is claimed or planned already.
     """
     monkeypatch.setattr(heartbeat, "SECONDS_OF_SILENCE", 0.0)
     night = tmp_path / "night.toml"
     night.write_text(night.read_text().partition('[[collection]]\nname = "art"')[0])
     begun = Erasure(1, "token", "", "", "00", ("0" * 64,), ())
+    for record, code in ((b"no JSON", ExitCode.USAGE), (begun.to_json(), ExitCode.INTERRUPTED)):
+        put(run.output, begun.names.erasure, record)
+        assert nightly.main([str(night)]) == code
+        assert [files.ordinal for files in find_runs(run.output)] == [1]
+        remove(f"{run.output}/{begun.names.erasure}")
+    capsys.readouterr()
     put(run.output, begun.names.erasure, begun.to_json())
-    assert nightly.main([str(night)]) == 75
+    with monkeypatch.context() as patched:  # it begins just after the claim
+        patched.setattr(claim, "read_erasures", lambda output, patience: Erasures(output, [], []))
+        assert nightly.main([str(night)]) == 75
     said = capsys.readouterr().err
     assert said.count("rows are being erased, or were until somebody was interrupted") == 2
     remove(f"{run.output}/{begun.names.erasure}")

@@ -12,6 +12,7 @@ from schemas.run import ClaimNames, RunNames, RunSpec
 from schemas.uri import join
 from schemas.version import code_version
 from workers.plan.documents import Run, find_document, ordinals, read_plan
+from workers.plan.erasures import read_erasures
 from workers.plan.known import known_runs
 from workers.plan.replay import replayed_run
 from workers.sink import commit, probe
@@ -26,10 +27,11 @@ def open_run(job: JobSpec, new_run: bool = False, patience: Patience = PATIENCE)
     Of an incremental job the newest run, unless it is finished: the next one looks anew.
 
     A fresh claim looks into INPUT first, so that nothing is written for one that holds no image, at
-    the run that is to be replayed, at those that a night is to know, and probes an OUTPUT without
-    runs. Raises UsageError for these, for an OUTPUT that may not be written, and for an unfinished
-    run of this job under other SEMANTICS or another schema, unless it is incremental. Runs of other
-    jobs, and finished ones of other versions of this job, are history and not looked into.
+    the run that is to be replayed, at those that a night is to know, and at the erasures, and
+    probes an OUTPUT without runs. Raises BusyError for an erasure that has not ended; UsageError
+    for these, for an OUTPUT that may not be written, and for an unfinished run of this job under
+    other SEMANTICS or another schema, unless it is incremental. Runs of other jobs, and finished
+    ones of other versions of this job, are history and not looked into.
     """
     return open_run_of({"": job}, lambda: job, new_run, patience)
 
@@ -62,6 +64,7 @@ def open_run_of(
     check_input(job, patience)
     if not claimed:
         probe(job.output)
+    read_erasures(job.output, patience).require_ended()
     # a folder without spec.json may be a claim under way: the newest ordinal is tried again
     return _claim(chosen(), max(claimed, default=1), new_run, patience)
 
