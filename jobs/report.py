@@ -69,12 +69,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _newest(output: str, runs: Sequence[RunFiles]) -> RunFiles:
-    """The newest run, but for nights in which nothing was owed: these have nothing to show."""
-    for files in reversed(runs):
-        plan = read_plan(read_run(output, files)) if files.planned else None
-        if plan is None or plan.items:
+    """The newest run that has something to show: neither one without a plan, nor a night in which
+    nothing was owed.
+    """
+    planned = [files for files in runs if files.planned]
+    for files in reversed(planned):
+        plan = read_plan(read_run(output, files))
+        if plan and plan.items:
             return files
-    return runs[-1]
+    return (planned or runs)[-1]
 
 
 def _require_folder(target: str) -> None:
@@ -102,7 +105,8 @@ def _around(story: Story) -> Around:
         for code in status.failed_by_code
         if status.state == State.FINISHED
     }
-    return Around(command_for(job), replays, skipped_kinds(status.skipped))
+    view = typed("jobs/compact.py", job.output, "--view")
+    return Around(command_for(job), replays, view, skipped_kinds(status.skipped))
 
 
 if __name__ == "__main__":

@@ -192,9 +192,10 @@ def skipped_in_words(skipped: Mapping[str, int]) -> list[str]:
 
 
 def skipped_kinds(skipped: Mapping[str, int]) -> list[tuple[str, int]]:
-    """All that was listed and is no image of the run: kinds that complete "files …", and counts."""
-    words = SKIPPED | UNSAID
-    return [(words.get(rule, rule), count) for rule, count in skipped.items()]
+    """All that was listed and is no image of the run: their kinds, and counts."""
+    words = {rule: f"files {said}" for rule, said in (SKIPPED | UNSAID).items()}
+    words[SkipRule.HIDDEN] = "hidden files"
+    return [(words.get(rule, f"files {rule}"), count) for rule, count in skipped.items()]
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:

@@ -1,5 +1,6 @@
 """jobs/report.py: runs in every state, from every kind of INPUT, and what it cannot be made of."""
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from schemas.snapshot import Pruned
 from tests import inspected
 from tests.clock import patience
 from tests.pictures import picture
-from tests.report.labelled import label, planned
+from tests.report.labelled import TASKS, label, planned
 from tests.report.markup import Element, parsed
 from tests.runs import png, put
 from tests.seaweed import free_ports
 from tests.source.listings import parquet_of, tar_of
-from workers.plan import Run, finish
+from workers.inspection import RunStatus, State
+from workers.plan import Run, finish, open_run
 from workers.report import story
 from workers.report.tally import Tally
+from workers.report.words import state_in_words
 from workers.store import fetch
 from workers.tasks.choose import Choose
 
@@ -236,12 +239,43 @@ def test_a_run_whose_rows_are_elsewhere_says_so(folder: str) -> None:
     put(run.output, RunNames(1).pruned, pruned.to_json())
     html = page(run)
     assert "The rows of this run lie in snapshot 3" in html.text
+    assert state(html) == "complete, pruned"
+    assert html.all("pre")[0].text == typed("jobs/compact.py", run.output, "--view")
+    assert "The same command again" in html.at("made").text
+    assert {"good"} < set(html.all("p", class_="state")[0].attributes["class"].split())
+    assert html.all("p", class_="note")[0].text == run.spec.job.input
     assert not html.all("article", class_="card")
     assert lead(html) == "5 of 7 images labelled, 2 failed."
     inspected.delete(run, run.names.pruned)
     for shard in range(4):
         inspected.delete(run, run.names.part(shard))
     assert "its labels are gone" in page(run).text
+
+
+def test_every_state_has_words_of_its_own(folder: str) -> None:
+    """Planned or not: a state that is new fails here until it is given some."""
+    put(folder, "in/0.png", png())
+    run, _ = planned(folder)
+    for images, owed in ((None, None), (4, 2)):
+        known = RunStatus("00000001", State.STOPPED, run.spec.job, "", images=images, owed=owed)
+        words = [state_in_words(replace(known, state=one)) for one in State]
+        assert len(set(words)) == len(State), words
+
+
+def test_the_newest_run_with_a_plan_is_shown(folder: str) -> None:
+    """A run that was only claimed has nothing to show, unless there is no other, or it is asked
+    for. One image has the words of one, and INPUT is named whole.
+    """
+    put(folder, "in/0.png", png())
+    run, plan = planned(folder)
+    label(run, plan, failing={"0.png": ErrorCode.TRUNCATED})
+    finish(run, plan, {})
+    claimed = open_run(replace(run.spec.job, tasks=(TASKS[0].spec,)))
+    html = page(run)
+    assert (claimed.spec.run_id, state(html)) == ("00000002", "complete")
+    assert "1 image has no labels; it is a row" in html.at("failures").text
+    assert html.all("p", class_="note")[0].text == run.spec.job.input
+    assert state(page(run, "--run", "2")) == "not started"
 
 
 def test_what_no_report_can_be_made_of_is_one_sentence(

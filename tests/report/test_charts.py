@@ -37,6 +37,7 @@ def test_a_histogram_shows_its_counts() -> None:
         histogram("a score", [0] * 19 + [3]).told
         == "3 images, half of them with a score above 0.95."
     )
+    assert histogram("a score", [0] * 13 + [1] + [0] * 6).told == "1 image, of a score from 0.65."
 
 
 def test_speed_is_images_a_minute() -> None:

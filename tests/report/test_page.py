@@ -1,6 +1,8 @@
 """The report as HTML: what it holds, and that nothing in it can do anything."""
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,9 @@ def test_nothing_in_the_page_runs_or_loads(page: Path, html: Element) -> None:
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", text)
     (policy,) = html.all("meta", **{"http-equiv": "Content-Security-Policy"})
     assert "default-src 'none'" in policy.attributes["content"]
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy.attributes["content"]
     assert "49" not in html.all("article", class_="card")[0].text  # no template of theirs is run
 
 
@@ -206,6 +211,9 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
         tab.open(page.as_uri(), width=360)
         assert tab.value("document.documentElement.scrollWidth") <= 360
         assert tab.value("document.title").startswith("evil0/in")
+        numbers = "[...document.querySelectorAll('.counts td, .words td:last-child')]"
+        nowrap = "getComputedStyle(one).whiteSpace === 'nowrap'"
+        assert tab.value(f"{numbers}.length > 3 && {numbers}.every(one => {nowrap})")
         pictures = "[...document.images]"
         assert tab.value(f"{pictures}.length") > IMAGES
         assert tab.value(f"{pictures}.every(one => one.complete && one.naturalWidth > 0)")

@@ -69,7 +69,9 @@ def histogram(title: str, counts: Sequence[int], threshold: float | None = None)
     total, middle = sum(counts), _median(counts)
     return Chart(
         title=title,
-        told=f"{_images(total)}, half of them with a score above {middle:.2f}.",
+        told=f"{_images(total)}, half of them with a score above {middle:.2f}."
+        if total > 1
+        else f"1 image, of a score from {middle:.2f}.",
         columns=columns,
         across=[Tick(_x(tenth / 10), f"{tenth / 10:g}") for tenth in range(0, 11, 2)],
         up=up,

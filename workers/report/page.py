@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.uri import is_local
+from workers.inspection import State
 from workers.progress import duration
 from workers.report.cards import shortened, visible
 from workers.report.charts import Chart, histogram, speed
@@ -35,8 +36,10 @@ class Around:
     """The command that does the same, or goes on with it."""
     replays: Mapping[str, str] = field(default_factory=dict)
     """By error code the command that looks again at what failed so."""
+    view: str = ""
+    """The command that tells how to read the rows of a run that is pruned."""
     skipped: Sequence[tuple[str, int]] = ()
-    """What was listed and not looked at: kinds that complete "files …", with their counts."""
+    """What was listed and not looked at: kinds of files, with their counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def render(story: Story, around: Around) -> str:
         story=story,
         seen=story.seen,
         status=story.status,
+        complete=story.status.state in (State.FINISHED, State.PRUNED),
         job=story.job,
         around=around,
         style=style,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import assert_never
 
 from schemas.outcome import ErrorCode
 from workers.inspection import RunStatus, State
@@ -35,16 +36,24 @@ WHY = {
 
 def state_in_words(status: RunStatus) -> str:
     """How the run ended, or how far it is."""
-    if status.state == State.FINISHED:
-        return "complete" if status.images else "complete, nothing to do"
-    if status.images is None or status.owed is None:
-        return {State.PLANNING: "being planned", State.NOT_STARTED: "not started"}.get(
-            status.state, "stopped before it was planned"
-        )
-    share = 100 * (status.images - status.owed) // max(status.images, 1)
-    if status.state == State.WORKING:
-        return f"under way, {share} % done"
-    return f"stopped, {share} % done" if status.state == State.STOPPED else "not started"
+    planned = status.images is not None and status.owed is not None
+    images, owed = status.images or 0, status.owed or 0
+    share = 100 * (images - owed) // max(images, 1)
+    match status.state:
+        case State.FINISHED:
+            return "complete" if images else "complete, nothing to do"
+        case State.PRUNED:
+            return "complete, pruned"
+        case State.PLANNING:
+            return "being planned"
+        case State.WORKING:
+            return f"under way, {share} % done"
+        case State.STOPPED:
+            return f"stopped, {share} % done" if planned else "stopped before it was planned"
+        case State.NOT_STARTED:
+            return "not started"
+        case _:
+            assert_never(status.state)
 
 
 def period(first: float, last: float) -> str:
