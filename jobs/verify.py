@@ -4,7 +4,7 @@ Usage: python jobs/verify.py OUTPUT [--run N] [--json]
 
 Without --run all finished runs are looked at, the newest unfinished one, and the newest snapshot of
 each meaning. Exit codes: 0 all of it is proven, 1 something is broken or owed (shards are named),
-2 bad usage or no run, 75 the store does not answer.
+2 bad usage, no run, or a document of a later program, 75 the store does not answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from jobs.again import typed
 from jobs.arguments import Parser, positive
 from jobs.summary import printable
-from schemas.outcome import BucketsightError, ExitCode
+from schemas.outcome import (
+    BucketsightError,
+    ExitCode,
+    NewerFormatError,
+    RunFolderError,
+    UsageError,
+)
 from schemas.uri import canonical
 from workers.inspection import Broken, Proof, RunFiles, find_run, find_runs, prove, successor
 from workers.plan import PlanRule
@@ -82,19 +88,29 @@ def _asked_for(output: str, number: int | None) -> list[RunFiles]:
         return [find_run(output, runs, number)]
     chosen = [files for files in runs if files.finished]
     unfinished = [files for files in runs if not files.finished]
-    if unfinished and not successor(output, runs, unfinished[-1]):
+    if unfinished and not _done_anew(output, runs, unfinished[-1]):
         chosen.append(unfinished[-1])
     return chosen
 
 
+def _done_anew(output: str, runs: Sequence[RunFiles], files: RunFiles) -> bool:
+    """A run that cannot be told from others by its spec.json, or by theirs, is looked at."""
+    try:
+        return successor(output, runs, files) is not None
+    except NewerFormatError:
+        raise
+    except (UsageError, RunFolderError):
+        return False
+
+
 def _told(proof: Proof) -> list[str]:
-    run, plan = f"Run {proof.run_id}", proof.plan
+    run, plan, job = f"Run {proof.run_id}", proof.plan, proof.job
     counts = f"{proof.labelled:,} labelled + {proof.failed:,} failed"
     counts += f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten and not proof.pruned)
     if proof.broken:
         places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
         return [f"{run} is broken in {places}:", *_broken(proof.broken), *_owed(proof)]
-    if plan is None:
+    if plan is None or job is None:
         return [f"{run} is unfinished: it has no plan yet."]
     if proof.pruned:
         place = f"snapshot {proof.pruned.snapshot:08d} of meaning {proof.pruned.meaning_id}"
@@ -103,7 +119,7 @@ def _told(proof: Proof) -> list[str]:
         return [
             f"{run} is unfinished: {plan.items:,} images = {counts} + {proof.owed_images:,} owed.",
             *_owed(proof),
-            f"  {printable(typed('jobs/status.py', proof.job.output))} tells how to go on with it",
+            f"  {printable(typed('jobs/status.py', job.output))} tells how to go on with it",
         ]
     gone = plan.skipped.get(PlanRule.GONE_SINCE_RUN, 0)
     skipped = sum(plan.skipped.values()) - gone
@@ -111,8 +127,8 @@ def _told(proof: Proof) -> list[str]:
     return [
         f"{run} is whole: {plan.items:,} images = {counts}.",
         f"  {plan.items + skipped:,} listed = {plan.items:,} images + {skipped:,} skipped"
-        + f", {settled:,} of them settled before" * proof.job.incremental
-        + f"; {gone:,} that failed in run {proof.job.replay_of} are gone since" * bool(gone),
+        + f", {settled:,} of them settled before" * job.incremental
+        + f"; {gone:,} that failed in run {job.replay_of} are gone since" * bool(gone),
         f"  {len(plan.pages):,} pages of the plan and {proof.parts:,} parts have their digests, "
         "the rows are the plan's in its order, nothing lacks and nothing is too many",
     ]

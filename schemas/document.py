@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from schemas.outcome import UsageError
+from schemas.outcome import NewerFormatError, UsageError
 
 Document = TypeVar("Document")
 
@@ -33,13 +33,14 @@ def loads(data: bytes, place: str) -> dict[str, Any]:
 def loads_format(data: bytes, place: str, *versions: int) -> dict[str, Any]:
     """The fields of a document whose `format_version` is one of `versions`, without that one.
 
-    Raises UsageError as `loads`, and for another version.
+    Raises UsageError as `loads`, and for another version: NewerFormatError for a later one.
     """
     value = loads(data, place)
     found = value.pop("format_version", None)
     if found not in versions:
         known = " and ".join(map(str, versions))
-        raise UsageError(
+        newer = isinstance(found, int) and found > max(versions)
+        raise (NewerFormatError if newer else UsageError)(
             f"{place} is of format version {found} and this program knows {known}: "
             "go on with the program that wrote it, or write to another OUTPUT"
         )

@@ -107,6 +107,10 @@ class UsageError(BucketsightError):
     exit_code = ExitCode.USAGE
 
 
+class NewerFormatError(UsageError):
+    """A document that a later program wrote: no damage, and not to be understood here."""
+
+
 class CheckpointError(UsageError):
     """A model folder is missing, incomplete or not what its manifest says."""
 

@@ -288,7 +288,7 @@ def test_parts_of_another_plan_are_found(folder: str) -> None:
         ("small_shard_images", 1, "its counts do not add up"),
         ("run_id", "00000002", "is of run 00000002"),
         ("attempt", "other", "calls its page 0"),
-        ("format_version", 99, "is of format version 99"),
+        ("format_version", 1, "is of format version 1"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_found(

@@ -1,12 +1,13 @@
 """jobs/verify.py: what is proven, what is broken, and the exit code."""
 
 import json
+import re
 
 import pytest
 
 from jobs import verify
 from jobs.again import typed
-from tests.inspected import delete, finished, label, planned, swap
+from tests.inspected import change_bytes, delete, finished, label, planned, swap
 from tests.runs import put
 
 
@@ -126,6 +127,42 @@ def test_names_do_not_move_the_cursor(folder: str, capsys: pytest.CaptureFixture
     put(run.output, f"{run.names.labels}/\x1b[2J.parquet", b"")
     assert verify.main([run.output]) == 1
     assert "\\x1b[2J.parquet does not belong there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["spec", "plan", "result"])
+def test_what_a_later_program_wrote_is_no_damage(
+    name: str, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and one sentence."""
+    run, _ = finished(folder)
+    later = b'"format_version":99'
+    change_bytes(
+        run, getattr(run.names, name), lambda data: re.sub(rb'"format_version":\d+', later, data)
+    )
+    assert verify.main([run.output]) == 2
+    said = capsys.readouterr()
+    assert f"{name}.json is of format version 99 and this program knows" in said.err
+    assert "broken" not in said.out
+
+
+def test_a_broken_claim_is_one_broken_run_of_the_list(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are proven all the same, finished or not."""
+    first, _ = finished(folder)
+    finished(folder, new_run=True)
+    last, _ = planned(folder, prompt="another <ImageHere>")
+    for run in (first, last):
+        change_bytes(run, run.names.spec, lambda data: data[:100])
+    assert verify.main([first.output]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Run 00000001 is broken in 1 place:"
+    assert lines[1].startswith(f"  {first.names.spec} cannot be understood (")
+    assert lines[2].startswith("Run 00000002 is whole")
+    assert lines[5] == "Run 00000003 is broken in 1 place:"
+    assert verify.main([first.output, "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert [one["whole"] for one in told] == [False, True, False]
 
 
 def test_a_place_without_runs_is_bad_usage(folder: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas.image import ImageRef
 from schemas.job import JobSpec
-from schemas.outcome import DamagedPlanError, UsageError
+from schemas.outcome import DamagedPlanError, NewerFormatError, RunFolderError, UsageError
 from schemas.rows import SCHEMA_VERSION
-from schemas.run import Plan, PlanPage, Result, ResultPart, shard_of
+from schemas.run import Plan, PlanPage, Result, ResultPart, RunSpec, shard_of
 from schemas.snapshot import Pruned
 from schemas.uri import join
 from workers.inspection.documents import plan_problems, read_page, result_problems
 from workers.inspection.part import Expected, Found, examine
-from workers.inspection.runs import RunFiles, read_run
+from workers.inspection.runs import RunFiles
 from workers.plan.documents import Run, find_document
 from workers.plan.erasures import Erasures, read_erasures
 from workers.plan.snapshot_document import newest_snapshot, read_pruned
@@ -42,7 +42,8 @@ class Proof:
     """What was proven of a run, and what is against it."""
 
     run_id: str
-    job: JobSpec
+    job: JobSpec | None
+    """None: its spec.json is broken, and nothing else was looked at."""
     finished: bool
     plan: Plan | None = None
     parts: int = 0
@@ -73,9 +74,11 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
     """Hold every file of the run at `output` against every other one.
 
     A page of the plan and a few parts are in memory at a time. Raises UsageError where the run is
-    of another schema or a file may not be read, StoreError.
+    of another schema, a document of a later format or a file may not be read, StoreError.
     """
-    run = read_run(output, files, patience)
+    run = _run(output, files, patience)
+    if isinstance(run, Broken):
+        return Proof(files.run_id, None, files.finished, broken=[run])
     job = run.spec.job
     if job.schema_version != SCHEMA_VERSION:
         raise UsageError(
@@ -110,6 +113,21 @@ def prove(output: str, files: RunFiles, patience: Patience = PATIENCE) -> Proof:
     return proof
 
 
+def _run(output: str, files: RunFiles, patience: Patience) -> Run | Broken:
+    """What is to be proven, or what is wrong with its spec.json."""
+    name = files.names.spec
+    data = find_document(output, name, patience)
+    if data is None:
+        return Broken(name, "was there and is gone")
+    try:
+        spec = RunSpec.from_json(data, name)
+    except NewerFormatError:
+        raise
+    except (UsageError, RunFolderError) as error:
+        return Broken(name, f"cannot be understood ({error})")
+    return Run(replace(spec, job=replace(spec.job, output=output)), files.finished)
+
+
 def _look_at_snapshot(run: Run, result: Result | None, proof: Proof, patience: Patience) -> None:
     """Whether the newest snapshot stands for the pruned run."""
     proof.pruned = read_pruned(run.output, run.names.ordinal, patience)
@@ -133,6 +151,8 @@ def _plan(run: Run, proof: Proof, patience: Patience) -> Plan | None:
         return None
     try:
         return Plan.from_json(data, run.names.plan)
+    except NewerFormatError:
+        raise
     except (UsageError, DamagedPlanError) as error:
         proof.broken.append(Broken(run.names.plan, f"cannot be understood ({error})"))
         return None
@@ -143,6 +163,8 @@ def _result(run: Run, proof: Proof, patience: Patience) -> Result | None:
     data = find_document(run.output, run.names.result, patience)
     try:
         return Result.from_json(data or b"", run.names.result)
+    except NewerFormatError:
+        raise
     except UsageError as error:
         proof.broken.append(Broken(run.names.result, f"cannot be understood ({error})"))
         return None
