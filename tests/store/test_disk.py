@@ -14,7 +14,13 @@ from schemas.outcome import UsageError
 from tests.clock import patience
 from workers.sink.create import Answer, commit, create, tidy
 from workers.store import disk
-from workers.store.disk import create_on_disk, rename_without_replacing, replace_on_disk
+from workers.store.disk import (
+    SCRATCH,
+    create_on_disk,
+    remove_empty_folders,
+    rename_without_replacing,
+    replace_on_disk,
+)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -183,3 +189,28 @@ def test_what_is_replaced_was_whole_before_and_after(
     replace_on_disk(str(tmp_path / "heartbeat.json"), b"new")
     assert seen[-3:] == [False, (b"old, and longer", b"new"), True]
     assert files(tmp_path) == {"heartbeat.json": b"new"}
+
+
+def test_no_empty_folder_stays(tmp_path: Path) -> None:
+    """Neither that of scratch files, once a run is finished, nor that of what was deleted; one that
+    holds something does.
+    """
+    output = str(tmp_path)
+    for name in (
+        "forgotten/1.json",
+        "runs/00000001/plan.json",
+        "labels/run=00000001/a",
+        "labels/b",
+    ):
+        assert create_on_disk(output, name, b"content")
+    replace_on_disk(f"{output}/runs/00000001/heartbeat.json", b"a part may be under way")
+    scratch = tmp_path / "runs" / "00000001" / SCRATCH
+    assert scratch.is_dir() and not (tmp_path / "runs" / SCRATCH).exists()
+    assert create_on_disk(output, "runs/00000001/result.json", b"content")
+    replace_on_disk(f"{output}/runs/00000001/heartbeat.json", b"the last beat")
+    assert not scratch.exists()
+    gone = ["labels/run=00000001/a", "forgotten/1.json"]
+    (tmp_path / gone[0]).unlink()
+    remove_empty_folders(output, [*gone, "runs/00000001/plan.json"])
+    assert not (tmp_path / "labels" / "run=00000001").exists()
+    assert (tmp_path / "labels" / "b").exists() and (tmp_path / gone[1]).exists()

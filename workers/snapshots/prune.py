@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from schemas.outcome import RunFolderError, UsageError
 from schemas.run import RunNames, shard_of
 from schemas.snapshot import SNAPSHOTS, AbsorbedRun, Pruned, Snapshot
-from schemas.uri import join
+from schemas.uri import is_local, join
 from workers.sink import commit
 from workers.snapshots.history import History
 from workers.snapshots.proof import prove_snapshot
-from workers.store import PATIENCE, Patience, ask, client_errors_as_ours, list_pages, remove
+from workers.store import (
+    PATIENCE,
+    Patience,
+    ask,
+    client_errors_as_ours,
+    list_pages,
+    remove,
+    remove_empty_folders,
+)
 from workers.threads import in_order
 
 _OF_A_SNAPSHOT = re.compile(r"(\d{8})/(?:snapshot\.json|([0-9a-f]{32}/[^/]+\.parquet))")
@@ -105,4 +113,9 @@ def _delete(output: str, names: Iterable[str], patience: Patience) -> int:
         place = join(output, name)
         ask(place, lambda seconds: remove(place, seconds), patience, "deleted")
 
-    return sum(1 for _ in in_order(delete, names))
+    deleted = list(names)
+    for _ in in_order(delete, deleted):
+        pass
+    if is_local(output):
+        remove_empty_folders(output, deleted)
+    return len(deleted)

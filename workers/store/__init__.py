@@ -3,7 +3,7 @@
 from workers.store.access import filesystem, scheme_of
 from workers.store.asking import as_ours, ask, client_errors_as_ours
 from workers.store.base import Entry, Span, Store
-from workers.store.disk import remove_scratch
+from workers.store.disk import remove_empty_folders, remove_scratch
 from workers.store.door import (
     entry_at,
     fetch,
@@ -42,6 +42,7 @@ __all__ = [
     "list_pages",
     "refuses_credentials",
     "remove",
+    "remove_empty_folders",
     "remove_scratch",
     "replace",
     "scheme_of",

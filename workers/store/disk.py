@@ -9,9 +9,9 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from schemas.outcome import UsageError
@@ -42,6 +42,8 @@ def create_on_disk(output: str, name: str, data: bytes) -> bool:
             return False
         failpoint("linked", name)
     _sync_folder(target.parent)
+    if _RUN.match(name) is None:
+        _drop(_scratch_folder(output, name))
     return True
 
 
@@ -57,9 +59,9 @@ def replace_on_disk(path: str, data: bytes) -> None:
     except FileExistsError as error:  # what is there is in nobody's way
         raise OSError(errno.EBUSY, "its scratch file was removed meanwhile", path) from error
     _sync_folder(target.parent)
-    if target.parent.parent.name != RUNS:  # that of a run is its parts' too, and goes with it
-        with suppress(OSError):
-            folder.rmdir()
+    # that of a run is its parts' too, until there is a result
+    if target.parent.parent.name != RUNS or Path(target.parent, "result.json").exists():
+        _drop(folder)
 
 
 def remove_scratch(output: str, run_id: str) -> None:
@@ -69,6 +71,20 @@ def remove_scratch(output: str, run_id: str) -> None:
     taken, else with EBUSY, and may try again.
     """
     shutil.rmtree(Path(output, RUNS, run_id, SCRATCH), ignore_errors=True)
+
+
+def remove_empty_folders(output: str, names: Iterable[str]) -> None:
+    """Take away the folders of the files `names` that are empty now, but for those of OUTPUT."""
+    parents = {parent for name in names for parent in PurePosixPath(name).parents}
+    for folder in sorted(parents, key=lambda one: len(one.parts), reverse=True):
+        if len(folder.parts) > 1:
+            _drop(Path(output, folder))
+
+
+def _drop(folder: Path) -> None:
+    """Unless something is in it; whoever was about to write there makes it anew."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _scratch_folder(output: str, name: str) -> Path:
