@@ -94,7 +94,8 @@ def main(arguments: Sequence[str]) -> int:
 def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Job | None]:
     parser = argparse.ArgumentParser(
         prog="submit",
-        usage="submit.py [--address URL] (CONFIG.toml [FLAG]… | -- COMMAND… | --stop-all)",
+        usage="submit.py [--address URL] [--stop-seconds S] "
+        "(CONFIG.toml [FLAG]… | -- COMMAND… | --stop-all)",
         description="Submit a job to a Ray cluster, follow its logs, end as its driver ends.",
         allow_abbrev=False,
     )
