@@ -25,6 +25,7 @@ from jobs.arguments import Parser
 from jobs.summary import printable
 from schemas.outcome import BucketsightError, ExitCode, UsageError
 from schemas.uri import canonical, join
+from workers.progress import counted, plural
 from workers.snapshots import (
     EXPORTS,
     Compaction,
@@ -115,22 +116,22 @@ def _compacted(history: History, made: Compaction, others: Sequence[str]) -> lis
     replaced = f"{snapshot.replaced_rows:,} of snapshot {snapshot.replaces:08d} + "
     read = snapshot.replaced_rows + snapshot.added_rows
     lines = [
-        f"{name.capitalize()} {of}: {read:,} rows read "
+        f"{name.capitalize()} {of}: {counted(read, 'row')} read "
         f"({replaced * bool(snapshot.replaces)}{snapshot.added_rows:,} of "
-        f"{made.absorbed:,} run{'s' * (made.absorbed != 1)}) = {snapshot.rows:,} kept + "
+        f"{counted(made.absorbed, 'run')}) = {snapshot.rows:,} kept + "
         f"{snapshot.superseded:,} superseded.",
         f"  {snapshot.labelled:,} labelled, {snapshot.failed:,} failed; {snapshot.deleted:,} of "
-        "them are no longer in INPUT",
+        "them no longer in INPUT",
         f"Rows: {printable(_rows(history.output, snapshot.names.folder, snapshot.attempt))}",
     ]
     return lines + (also if others else [])
 
 
 def _left_out(rows: Mapping[str, int]) -> str:
-    runs = f"run{'s' * (len(rows) > 1)} {', '.join(rows)}"
+    runs = f"{plural(len(rows), 'run')} {', '.join(rows)}"
     return (
-        f"Left out: up to {sum(rows.values()):,} rows of {runs}, for only finished runs are "
-        "compacted; nights, the view and exports read them beside the snapshot."
+        f"Left out: up to {counted(sum(rows.values()), 'row')} of {runs}, for only finished runs "
+        "are compacted; nights, the view and exports read them beside the snapshot."
     )
 
 
@@ -143,11 +144,13 @@ def _pruned(history: History, pruning: Pruning) -> list[str]:
     name = f"snapshot {snapshot.ordinal:08d} of meaning {snapshot.meaning_id}"
     if not (pruning.parts or pruning.older):
         return [f"All is pruned already that {name} has."]
-    runs = f" of runs {', '.join(pruning.runs)}" if pruning.runs else ""
+    runs = (
+        f" of {plural(len(pruning.runs), 'run')} {', '.join(pruning.runs)}" if pruning.runs else ""
+    )
     again = typed("jobs/compact.py", history.output, "--view")
     return [
-        f"Deleted {pruning.parts:,} parts{runs}, and {pruning.older:,} files of snapshots before; "
-        f"{name} has their rows.",
+        f"Deleted {counted(pruning.parts, 'part')}{runs}, and "
+        f"{counted(pruning.older, 'file')} of snapshots before; {name} has their rows.",
         f"Views that were made before are to be made anew: {printable(again)}",
     ]
 
@@ -155,7 +158,8 @@ def _pruned(history: History, pruning: Pruning) -> list[str]:
 def _exported(exported: Exported) -> list[str]:
     left_out = exported.left_out.total()
     lines = [
-        f"{exported.images:,} images exported in {exported.files:,} files: "
+        f"{counted(exported.images, 'image')} exported in "
+        f"{counted(exported.files, 'file')}: "
         f"{printable(exported.destination)}",
         f"  {left_out:,} left out" + (":" if left_out else ""),
     ]

@@ -44,7 +44,7 @@ def display(stream: TextIO, collection: str = "") -> Iterator[Display]:
 
     A night's `collection` stands before each message, and in the JSON.
     """
-    before = f"{collection}: " if collection else ""
+    before = f"nightly: {collection}: " if collection else ""
     if not stream.isatty():
         yield Lines(stream, partial(as_json, collection=collection), before)
         return

@@ -9,7 +9,7 @@ from jobs.summary import counts_in_words, printable, share, skipped_in_words
 from schemas.estimate import Estimate, Span, wilson
 from schemas.job import JobSpec
 from workers.plan import Run
-from workers.progress import duration
+from workers.progress import counted, duration
 
 if TYPE_CHECKING:  # it imports Ray, which reads its environment then
     from workers.estimate import Estimated, Rehearsal, Stock
@@ -56,10 +56,10 @@ def _owed(stock: Stock, run: Run | None, rehearsal: Rehearsal | None) -> Iterato
     elif run:
         yield f"  Run {run.spec.run_id}, which is begun, goes on"
     if stock.images_left:
-        yield f"  {stock.images_left:,} of its images are beyond the limit, for another night"
+        yield f"  Beyond the limit, for another night: {stock.images_left:,} of its images"
     elif run and run.spec.job.incremental:
         yield "  What came to INPUT since it was planned is another run of the same night, on top"
-    yield f"  {stock.images:,} images, {_size(stock, rehearsal)}{_kinds(stock, rehearsal)}"
+    yield f"  {counted(stock.images, 'image')}, {_size(stock, rehearsal)}{_kinds(stock, rehearsal)}"
     for line in skipped_in_words(stock.skipped):
         yield f"  {line}"
 
@@ -79,7 +79,7 @@ def _kinds(stock: Stock, rehearsal: Rehearsal | None) -> str:
     if named:
         others = stock.images - sum(count for _, count in named)
         kinds = [f"{count:,} {printable(kind)}" for kind, count in named]
-        return ": " + ", ".join(kinds + [f"{others:,} others"] * (others > 0))
+        return ": " + ", ".join(kinds + [counted(others, "other")] * (others > 0))
     formats = rehearsal.formats if rehearsal else {}
     return f"; of the sample {counts_in_words(formats)}" if formats else ""
 
@@ -88,7 +88,7 @@ def _seen(rehearsal: Rehearsal) -> Iterator[str]:
     """What the sample told of failures."""
     failed, images = rehearsal.failed, rehearsal.images
     rate = wilson(failed, images)
-    by = f"{rehearsal.replicas} replica{'s' * (rehearsal.replicas > 1)}"
+    by = counted(rehearsal.replicas, "replica")
     if not failed:
         yield f"  failures   0 of {images:,} that {by} looked at: fewer than {share(rate.high)}"
         return

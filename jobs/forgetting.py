@@ -11,6 +11,7 @@ from jobs.labelling import say
 from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.forgetting import Forgotten, forget, require_quiet
+from workers.progress import counted
 
 ELSEWHERE = (
     "Not known here, and not looked at: exports (jobs/compact.py --to), reports written elsewhere "
@@ -84,4 +85,4 @@ def _in_words(told: Forgotten) -> str:
     before = f"; {len(told.before):,} forgotten before" * bool(told.before)
     if not told.rows:
         return f"no rows of these images{before}"
-    return f"{told.rows:,} rows in {told.files:,} files are erased{before}"
+    return f"erased {counted(told.rows, 'row')} in {counted(told.files, 'file')}{before}"

@@ -14,6 +14,7 @@ from jobs.ray_environment import prepare_ray
 from jobs.summary import summary
 from schemas.outcome import BucketsightError, ExitCode
 from schemas.run import Result
+from workers.progress import counted
 
 if TYPE_CHECKING:
     from workers.driver import Finished
@@ -89,7 +90,8 @@ def _verdict(program: str, result: Result, max_failed: float) -> ExitCode:
         say(f"{program}: not one of {result.items:,} images could be labelled")
         return ExitCode.TOO_MANY_FAILED
     if result.failed > max_failed:
-        say(f"{program}: {result.failed:,} images failed, --max-failed allows {max_failed:,}")
+        failed = counted(result.failed, "image")
+        say(f"{program}: {failed} failed, --max-failed allows {max_failed:,}")
         return ExitCode.TOO_MANY_FAILED
     return ExitCode.COMPLETE
 

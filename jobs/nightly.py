@@ -37,7 +37,7 @@ from jobs.ray_environment import prepare_ray
 from jobs.summary import night_summary
 from schemas.outcome import BucketsightError, ExitCode, LimitReachedError, StoppedError, UsageError
 from workers.plan import read_plan
-from workers.progress import Standing
+from workers.progress import Standing, counted
 from workers.threads import leave
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Turn:
         most = self.collection.arguments.max_failed
         if self.failed <= most:
             return ExitCode.COMPLETE
-        say(f"{self.called}: {self.failed:,} images failed, max_failed allows {most:,}")
+        say(f"{self.called}: {counted(self.failed, 'image')} failed, max_failed allows {most:,}")
         return ExitCode.TOO_MANY_FAILED
 
     def _left(self) -> Limits:

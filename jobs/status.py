@@ -25,7 +25,7 @@ from schemas.outcome import BucketsightError, ExitCode
 from schemas.uri import canonical
 from workers.inspection import RunStatus, State, find_run, find_runs, status_of, successor
 from workers.plan import PlanRule
-from workers.progress import duration
+from workers.progress import counted, duration
 from workers.threads import leave
 
 PROGRAM = "status"
@@ -80,7 +80,7 @@ def _head(status: RunStatus) -> str:
     if heartbeat and age is not None:
         heard = f", last heard of {duration(age)} ago"
         if status.state == State.WORKING:
-            heard = f" ({_replicas(heartbeat.replicas)}, {heartbeat.host}{heard})"
+            heard = f" ({counted(heartbeat.replicas, 'replica')}, {heartbeat.host}{heard})"
     what = f"what failed in run {job.replay_of} of {job.input}" if job.replay_of else job.input
     what = f"what is owed of {what}" if job.incremental else what
     tasks = ", ".join(task.name for task in job.tasks)
@@ -88,10 +88,6 @@ def _head(status: RunStatus) -> str:
         f"\n  {tasks} of {printable(what)} by {printable(job.model_id)}, "
         f"--quant {printable(job.quantization)}"
     )
-
-
-def _replicas(count: int) -> str:
-    return f"{count:,} replica{'s' * (count != 1)}"
 
 
 def _progress(status: RunStatus) -> list[str]:
@@ -108,7 +104,7 @@ def _progress(status: RunStatus) -> list[str]:
     ]
     if status.job.incremental:
         before, later = (status.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
-        lines += [f"  {before:,} were settled before, {later:,} left for the next night"]
+        lines += [f"  {before:,} settled before, {later:,} left for the next night"]
     if status.failed:
         lines += [f"  failed: {counts_in_words(status.failed_by_code)}"]
     if status.snapshot is None:
@@ -123,8 +119,8 @@ def _progress(status: RunStatus) -> list[str]:
         names = ", ".join(map(printable, status.strange[:3]))
         more = " …" * (len(status.strange) > 3)
         lines += [
-            f"{len(status.strange):,} files stand where parts belong and are none: {names}{more}; "
-            f"{printable(typed('jobs/verify.py', status.job.output))} tells more"
+            f"{counted(len(status.strange), 'file')} where parts belong, and no part: {names}"
+            f"{more}; {printable(typed('jobs/verify.py', status.job.output))} tells more"
         ]
     return lines
 

@@ -15,7 +15,7 @@ from schemas.run import Plan, Result
 from schemas.uri import join
 from workers.plan import PlanRule, Run
 from workers.plan.snapshot_document import read_pruned
-from workers.progress import duration
+from workers.progress import counted, duration
 from workers.report.sampling import spread
 from workers.source.selection import SkipRule
 from workers.store import Patience, ask, fetch
@@ -88,20 +88,20 @@ def summary(run: Run, result: Result, before: bool) -> str:
 
 
 def night_summary(name: str, plan: Plan, result: Result) -> str:
-    """A few lines of what a night did for the collection `name`."""
+    """A few lines of what a night did for the collection `name`, which begins each."""
     came = f"{result.labelled:,} labelled{_failures(result)}"
     settled, left = (result.skipped.get(rule, 0) for rule in (PlanRule.SETTLED, PlanRule.LEFT))
     gone = sum(page.items for page in plan.gone)
-    also = [f"{settled:,} were settled before"]
-    also += [f"{left:,} are left for the next night"] * bool(left)
-    also += [f"{gone:,} are in INPUT no more and marked as deleted"] * bool(gone)
+    also = [f"{settled:,} settled before"]
+    also += [f"{left:,} left for the next night"] * bool(left)
+    also += [f"{gone:,} no longer in INPUT and marked as deleted"] * bool(gone)
     first = (
-        f"run {result.run_id} looked at {result.items:,} images: {came}"
+        f"run {result.run_id} looked at {counted(result.items, 'image')}: {came}"
         if result.items
         else f"nothing is owed (run {result.run_id})"
     )
     told = [*skipped_in_words(result.skipped), *compared(result)]
-    return "\n".join([f"{name}: {first}; {', '.join(also)}.", *told])
+    return "\n".join(f"{name}: {line}" for line in (f"{first}; {', '.join(also)}.", *told))
 
 
 def _before(run: Run, result: Result) -> str:
@@ -126,12 +126,14 @@ def compared(result: Result) -> list[str]:
     alone = said.images == was.images
     time = said.seconds(max(1, was.replicas))
     likely, took = time.likely, was.seconds
-    words = f"{duration(likely)} of work on {_replicas(was.replicas)}, was {duration(took)}"
+    words = (
+        f"{duration(likely)} of work on {counted(was.replicas, 'replica')}, was {duration(took)}"
+    )
     if not alone:
         likely, took = said.images / said.seconds(1).likely, was.images_per_replica_second
         words = (
-            f"{likely:.3g} images/s a replica, were {took:.3g} in the {was.images:,} images that "
-            "this command saw committed"
+            f"{likely:.3g} images/s a replica, were {took:.3g} in the "
+            f"{counted(was.images, 'image')} that this command saw committed"
         )
         time = Span(likely * (1 - said.spread), likely, likely * (1 + said.spread))
     rate, failed = said.failure_rate(), result.failed / result.items
@@ -140,10 +142,6 @@ def compared(result: Result) -> list[str]:
         f"{'As' if held else 'Otherwise than'} estimated: {words}; failures "
         f"{share(rate.likely)}, were {share(failed)}."
     ]
-
-
-def _replicas(count: int) -> str:
-    return f"{count:,} replica{'s' * (count != 1)}"
 
 
 def share(part: float) -> str:
@@ -188,7 +186,7 @@ def skipped_in_words(skipped: Mapping[str, int]) -> list[str]:
     if not counts:
         return []
     kinds = ", ".join(f"{count:,} {words}" for words, count in counts.items())
-    return [f"Not looked at: {sum(counts.values()):,} other files ({kinds})."]
+    return [f"Not looked at: {counted(sum(counts.values()), 'other file')} ({kinds})."]
 
 
 def skipped_kinds(skipped: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -32,6 +32,7 @@ from schemas.outcome import (
 from schemas.uri import canonical
 from workers.inspection import Broken, Proof, RunFiles, find_run, find_runs, prove, successor
 from workers.plan import PlanRule
+from workers.progress import counted
 from workers.snapshots import SnapshotProof, newest_snapshots, prove_snapshot
 from workers.threads import leave
 
@@ -108,7 +109,7 @@ def _told(proof: Proof) -> list[str]:
     counts = f"{proof.labelled:,} labelled + {proof.failed:,} failed"
     counts += f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten and not proof.pruned)
     if proof.broken:
-        places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
+        places = counted(len(proof.broken), "place")
         return [f"{run} is broken in {places}:", *_broken(proof.broken), *_owed(proof)]
     if plan is None or job is None:
         return [f"{run} is unfinished: it has no plan yet."]
@@ -117,7 +118,8 @@ def _told(proof: Proof) -> list[str]:
         return [f"{run} is pruned: its rows, {counts}, were taken into {place}."]
     if not proof.finished:
         return [
-            f"{run} is unfinished: {plan.items:,} images = {counts} + {proof.owed_images:,} owed.",
+            f"{run} is unfinished: {counted(plan.items, 'image')} = {counts} + "
+            f"{proof.owed_images:,} owed.",
             *_owed(proof),
             f"  {printable(typed('jobs/status.py', job.output))} tells how to go on with it",
         ]
@@ -125,12 +127,13 @@ def _told(proof: Proof) -> list[str]:
     skipped = sum(plan.skipped.values()) - gone
     settled = plan.skipped.get(PlanRule.SETTLED, 0)
     return [
-        f"{run} is whole: {plan.items:,} images = {counts}.",
-        f"  {plan.items + skipped:,} listed = {plan.items:,} images + {skipped:,} skipped"
+        f"{run} is whole: {counted(plan.items, 'image')} = {counts}.",
+        f"  {plan.items + skipped:,} listed = {counted(plan.items, 'image')} + {skipped:,} skipped"
         + f", {settled:,} of them settled before" * job.incremental
         + f"; {gone:,} that failed in run {job.replay_of} are gone since" * bool(gone),
-        f"  {len(plan.pages):,} pages of the plan and {proof.parts:,} parts have their digests, "
-        "the rows are the plan's in its order, nothing lacks and nothing is too many",
+        f"  the plan's {counted(len(plan.pages), 'page')} and {counted(proof.parts, 'part')} have "
+        "their digests, the rows are the plan's in its order, nothing lacks and nothing is too "
+        "many",
     ]
 
 
@@ -138,20 +141,20 @@ def _told_of_snapshot(proof: SnapshotProof) -> list[str]:
     one = proof.snapshot
     name = f"Snapshot {one.ordinal:08d} of meaning {one.meaning_id}"
     if proof.broken:
-        places = f"{len(proof.broken):,} place{'s' * (len(proof.broken) != 1)}"
+        places = counted(len(proof.broken), "place")
         return [f"{name} is broken in {places}:", *_broken(proof.broken)]
     forgotten = f" + {proof.forgotten:,} forgotten" * bool(proof.forgotten)
     return [
-        f"{name} is whole: {one.rows:,} images = {proof.labelled:,} labelled + "
+        f"{name} is whole: {counted(one.rows, 'image')} = {proof.labelled:,} labelled + "
         f"{proof.failed:,} failed{forgotten}, {proof.deleted:,} of them deleted from INPUT.",
-        f"  {len(one.parts):,} parts have their digests, no image comes twice, and "
-        f"{len(one.runs):,} runs are those that it absorbed",
+        f"  the digests of {counted(len(one.parts), 'part')} are right, no image comes twice, and "
+        f"it absorbed the {counted(len(one.runs), 'run')} that it names",
     ]
 
 
 def _owed(proof: Proof) -> list[str]:
     ranges = _ranges(proof.owed)
-    more = f" … and {len(ranges) - LINES:,} more ranges" * (len(ranges) > LINES)
+    more = f" … and {len(ranges) - LINES:,} more" * (len(ranges) > LINES)
     return [f"  shards owed: {', '.join(ranges[:LINES])}{more}"] if ranges else []
 
 

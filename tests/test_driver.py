@@ -306,9 +306,12 @@ def test_a_night_stops_at_its_limits_and_the_next_goes_on(
     def night(load: Load = FakeReplica, **options: object) -> Finished:
         return label(load, incremental=True, **options)[0]
 
-    with pytest.raises(LimitReachedError, match=r"at 0 images .*its time is over; 24 are owed"):
+    with pytest.raises(LimitReachedError, match=r"at 0 images .*its time is over; 24 owed"):
         night(until=time.monotonic())
-    with pytest.raises(LimitReachedError, match=r"at 9 images .*allows no more; 15 are owed"):
+    with pytest.raises(
+        LimitReachedError,
+        match=r"at 9 images .*the next part would be more than the 2 that are left; 15 owed",
+    ):
         night(most_images=11)
     smaller = night(most_images=2)  # than a shard: what is owed is cut anew
     assert (smaller.planned_before, smaller.result.items) == (False, 2)

@@ -54,7 +54,7 @@ from workers.plan import (
 )
 from workers.plan.documents import find_document
 from workers.plan.erasures import read_erasures
-from workers.progress import Progress, Show, Standing, unseen
+from workers.progress import Progress, Show, Standing, counted, unseen
 from workers.request import Options, Request
 from workers.sink import committed, read_part
 from workers.store import PATIENCE
@@ -214,8 +214,9 @@ class _Driver:
             read_part(run.output, plan.run_id, plan.digest, min(done))
         images_done = sum(plan.images_of(shard) for shard in done)
         say(
-            f"run {plan.run_id}: {plan.items:,} images in {plan.shards:,} shards, "
-            f"{images_done:,} images done; {wanted()} replicas on {plan.device}, "
+            f"run {plan.run_id}: {counted(plan.items, 'image')} in "
+            f"{counted(plan.shards, 'shard')}, {counted(images_done, 'image')} done; "
+            f"{counted(wanted(), 'replica')} on {plan.device}, "
             f"--quant {run.spec.job.quantization}"
         )
         later = later_shards(plan, done, options.most_images)
@@ -259,18 +260,26 @@ class _Driver:
                 raise self._limit_reached(plan, seen, "its time is over") from None
         if later:
             seen = progress.standing(0, 0)
-            raise self._limit_reached(plan, seen, "--max-images allows no more")
+            raise self._limit_reached(plan, seen, self._too_few(seen))
         return parts, dispatch.timesheet.outcome(self.began, images_done)
 
     def _late(self) -> bool:
         """Whether a night's time is over."""
         return self.options.until is not None and time.monotonic() >= self.options.until
 
+    def _too_few(self, seen: Standing) -> str:
+        """Why nothing more is begun where the number of images is limited."""
+        left = (self.options.most_images or 0) - seen.labelled - seen.failed
+        if left <= 0:
+            return "that is the limit"
+        are = "is" if left == 1 else "are"
+        return f"the next part would be more than the {left:,} that {are} left"
+
     def _limit_reached(self, plan: Plan, seen: Standing, why: str) -> LimitReachedError:
         images = seen.labelled + seen.failed
         return LimitReachedError(
-            f"run {plan.run_id} looked at {images:,} images and stops, for {why}; {seen.owed:,} "
-            "are owed to the next night, which begins with them",
+            f"run {plan.run_id} looked at {counted(images, 'image')} and stops, for {why}; "
+            f"{seen.owed:,} owed to the next night, which begins with them",
         )
 
     def _gpus(self, device: str) -> float:

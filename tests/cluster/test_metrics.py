@@ -123,7 +123,7 @@ def test_a_drain_leaves_a_clean_terminal(
         ours.stream.write("the next words\n")
     assert not ours.cursor_is_hidden
     started, stopping, drawn, speed, after = ours.lines()
-    assert started.startswith("run 00000001: 12 images in 4 shards, 0 images done; 1 replicas on")
+    assert started.startswith("run 00000001: 12 images in 4 shards, 0 images done; 1 replica on")
     assert stopping == "stopping; shards under way have 25 s to end"
     assert drawn.endswith("━ 3 of 12 images")
     assert speed.endswith(" images/s, 1 of 4 shards")

@@ -109,7 +109,7 @@ def test_the_command_tells_how_it_ended(
         "40 of 43 images labelled, 3 failed (1 empty_file, 1 not_an_image, 1 truncated)."
     )
     assert lines.pop(1) == f"Look at those again: {typed('jobs/replay.py', str(output))}"
-    assert lines.pop(1) == "Not looked at: 1 other files (1 without an image's extension)."
+    assert lines.pop(1) == "Not looked at: 1 other file (1 without an image's extension)."
     captions = {Path(row["uri"]).name: row["caption"] for row in rows_of(output)}
     shown = [line.strip().partition(": ") for line in lines[1:6]]
     assert all(captions[name] == eval(text) for name, _, text in shown)
@@ -315,7 +315,7 @@ def test_a_bucket_is_captioned_into_another(
     store.put(f"{images}/broken/broken-truncated.png", "captioned-images/set/broken-1.png")
     ended = caption(*job, "--max-failed", "0", **s3_server.environment)
     assert ended.returncode == 3, ended.stderr
-    assert "1 images failed, --max-failed allows 0" in ended.stderr
+    assert "1 image failed, --max-failed allows 0" in ended.stderr
     table = pq.read_table("captions/all/labels/run=00000001", filesystem=store, partitioning=None)
     rows = sorted(table.to_pylist(), key=lambda row: str(row["uri"]))
     pictures = [path for path in sorted((images / "pictures").iterdir()) if "1" in path.name]

@@ -67,7 +67,7 @@ def test_rows_read_are_rows_kept_and_superseded(
     assert lines[:2] == [
         f"Snapshot 00000001 of meaning {MEANING}: 8 rows read (8 of 2 runs) = 6 kept + "
         "2 superseded.",
-        "  6 labelled, 0 failed; 1 of them are no longer in INPUT",
+        "  6 labelled, 0 failed; 1 of them no longer in INPUT",
     ]
     rows = rows_of(output, newest_snapshot(output, MEANING))
     kept = {item[-5]: (row["run_id"][-1], row["newest_run"][-1]) for item, row in rows.items()}

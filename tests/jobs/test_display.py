@@ -176,5 +176,5 @@ def test_a_collection_of_a_night_is_told_by_its_name() -> None:
         shown.say("run 00000003: 4,000 images in 40 shards")
         shown.show(standing(1000, ended=True))
     message, told = log.getvalue().splitlines()
-    assert message == "shop: run 00000003: 4,000 images in 40 shards"
+    assert message == "nightly: shop: run 00000003: 4,000 images in 40 shards"
     assert json.loads(told)["collection"] == "shop"

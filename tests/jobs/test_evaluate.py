@@ -79,7 +79,7 @@ def test_captions_are_scored_and_what_failed_is_wrong(
     flags = ["--model", checkpoint, "--device", "cpu", "--quant", "int4", "--json", answers]
     ended = command("evaluate", *named, *flags, "--max-failed", "0")
     assert ended.returncode == 3, ended.stderr
-    assert "1 images failed, --max-failed allows 0" in ended.stderr
+    assert "1 image failed, --max-failed allows 0" in ended.stderr
     head, _, exact, *_ = ended.stdout.splitlines()
     assert head == (
         "tiny, --quant int4: 4 items of caption, of which failed, and are wrong: 1 truncated"

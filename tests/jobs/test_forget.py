@@ -89,7 +89,7 @@ def test_all_commands_go_on_without_it(
     assert report.main([run.output]) == 0
     code, said = forget(*gone, tmp_path / "in" / "other.png")
     assert code == ExitCode.COMPLETE
-    assert "shop, shop by night: 4 rows in 3 files are erased" in said
+    assert "shop, shop by night: erased 4 rows in 3 files" in said
     assert "art: no rows of these images" in said
     assert "nothing is known of URI 3 of 3, in no collection" in said
     assert not [picture for picture in gone if picture.name in said]

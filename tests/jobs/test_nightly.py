@@ -89,14 +89,14 @@ def test_nights_cost_what_is_owed(
     code, said = night(table)
     assert (code, "looked at 5 images: 5 labelled" in said) == (0, True)
     code, said = night(table)
-    assert (code, "shop: nothing is owed (run 00000002); 5 were settled before." in said) == (
+    assert (code, "shop: nothing is owed (run 00000002); 5 settled before." in said) == (
         0,
         True,
     )
     shutil.copy(pictures[0], pictures[1])
     pictures[4].rename(pictures[4].with_name("moved.png"))
     code, said = night(table)
-    assert "looked at 2 images: 2 labelled; 3 were settled before, 1 are in INPUT no more" in said
+    assert "looked at 2 images: 2 labelled; 3 settled before, 1 no longer in INPUT" in said
     other = collection(tmp_path, checkpoint, "shop", prompt="detailed")
     code, said = night(other)
     assert inferences(tmp_path / "shop-labels") == [5, 0, 2, 5]
@@ -105,7 +105,7 @@ def test_nights_cost_what_is_owed(
     assert "5 listed = 2 images + 3 skipped, 3 of them settled before" in told
     assert len(re.findall("is whole", told)) == 4
     assert status.main([str(tmp_path / "shop-labels"), "--run", "2"]) == 0
-    assert "5 were settled before, 0 left for the next night" in capsys.readouterr().out
+    assert "5 settled before, 0 left for the next night" in capsys.readouterr().out
 
 
 def test_a_collection_in_trouble_keeps_no_other_from_its_turn(
@@ -123,7 +123,7 @@ def test_a_collection_in_trouble_keeps_no_other_from_its_turn(
     code, said = night(*tables)
     assert code == ExitCode.USAGE
     assert re.search("nightly: missing: .*no such file or folder", said)
-    assert "nightly: broken: 1 images failed, max_failed allows 0" in said
+    assert "nightly: broken: 1 image failed, max_failed allows 0" in said
     assert "good: run 00000001 looked at 2 images: 2 labelled" in said
     assert not (tmp_path / "missing-labels").exists()
     assert night(*tables[1:])[0] == ExitCode.COMPLETE

@@ -100,7 +100,7 @@ def test_a_shell_that_knows_the_address_needs_no_submission(
         timeout=PATIENCE,
     )
     assert ended.returncode == 0, ended.stderr
-    assert "1 replicas on cpu" in ended.stderr
+    assert "1 replica on cpu" in ended.stderr
     assert captions(output) == tiny_model().caption(images)
 
 

@@ -177,4 +177,4 @@ def test_a_repaired_image_is_labelled_and_nothing_else(tmp_path: Path) -> None:
     proof = command("verify", output)
     assert proof.returncode == 0, proof.stdout
     assert "Run 00000001 is whole: 6 images = 4 labelled + 2 failed." in proof.stdout
-    assert "Run 00000002 is whole: 1 images = 1 labelled + 0 failed." in proof.stdout
+    assert "Run 00000002 is whole: 1 image = 1 labelled + 0 failed." in proof.stdout

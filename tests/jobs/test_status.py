@@ -46,7 +46,7 @@ def test_a_run_at_work_is_told_at_a_glance(store: str, capsys: pytest.CaptureFix
         "  failed: 2 truncated",
         "  2 of 4 parts committed",
         "  0.1 images/s, 30 s left",
-        "Not looked at: 1 other files (1 without an image's extension).",
+        "Not looked at: 1 other file (1 without an image's extension).",
     ]
 
 

@@ -16,6 +16,7 @@ from tests.inspected import finished
 from tests.runs import SCHEMAS, job_spec, rows
 from tests.schemas.test_estimate import ESTIMATE, OUTCOME
 from workers.plan import Run, read_result
+from workers.progress import counted
 from workers.sink import commit_part
 from workers.tasks.choose import Choose
 
@@ -54,7 +55,19 @@ def test_a_night_is_held_against_its_estimate(folder: str) -> None:
     result = read_result(run)
     assert "estimated" not in night_summary("shop", plan, result)
     result = dataclasses.replace(result, estimate=ESTIMATE, outcome=OUTCOME)
-    assert night_summary("shop", plan, result).splitlines()[-1:] == compared(result)
+    lines = night_summary("shop", plan, result).splitlines()
+    assert lines[-1] == f"shop: {compared(result)[0]}"
+
+
+def test_one_is_one(folder: str) -> None:
+    """A night of one image is told of in the singular, and each line begins with its collection."""
+    _, plan = finished(folder, incremental=True)
+    result = Result("00000007", "0" * 64, 1, 1, 0, {}, {"hidden": 1, "settled": 1}, ())
+    assert night_summary("shop", plan, result).splitlines() == [
+        "shop: run 00000007 looked at 1 image: 1 labelled; 1 settled before.",
+        "shop: Not looked at: 1 other file (1 hidden).",
+    ]
+    assert counted(2000, "image") == "2,000 images"
 
 
 def test_names_do_not_move_the_cursor(tmp_path: Path) -> None:

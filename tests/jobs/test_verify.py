@@ -18,8 +18,8 @@ def test_a_whole_run_is_told_in_three_lines(store: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines() == [
         "Run 00000001 is whole: 7 images = 5 labelled + 2 failed.",
         "  8 listed = 7 images + 1 skipped",
-        "  1 pages of the plan and 4 parts have their digests, the rows are the plan's in its "
-        "order, nothing lacks and nothing is too many",
+        "  the plan's 1 page and 4 parts have their digests, the rows are the plan's in its order, "
+        "nothing lacks and nothing is too many",
     ]
 
 
