@@ -17,6 +17,7 @@ from tests.runs import job_spec, png, put
 from tests.source.listings import listed, reader
 from workers.source import list_images, manifests, page, references
 from workers.source.references import row_id
+from workers.store import Entry, entry_at
 
 CSV, JSONL = InputFormat.CSV, InputFormat.JSONL
 
@@ -265,6 +266,25 @@ def test_an_object_that_may_not_be_listed_may_be_read(
     (image,), _ = listed(f"{bucket}/list.csv", CSV)
     assert (image.input_digest, image.failure) == ("", None)
     assert reader().read(image) == png()
+
+
+def test_a_text_that_may_not_be_asked_about_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows then whether there is one, which is another thing than none."""
+    put(str(tmp_path), "a.png", png())
+    put(str(tmp_path), "a.txt", b"a day")
+    put(str(tmp_path), "list.csv", b"path\na.png\n")
+
+    def refuse(uri: str, seconds: float) -> Entry | None:
+        if uri.endswith(".txt"):
+            raise PermissionError(13, "Access Denied")
+        return entry_at(uri, seconds)
+
+    monkeypatch.setattr(references, "entry_at", refuse)
+    (image,), _ = listed(f"{tmp_path}/list.csv", CSV, text="sidecar")
+    assert image.input_digest and image.sidecar is None
+    assert reader().read_sidecar(image) == b"a day"
 
 
 def test_a_name_that_no_bucket_can_have_is_a_bad_reference(bucket: str) -> None:
