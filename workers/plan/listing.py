@@ -47,18 +47,19 @@ _SIDECARS = pa.schema(
     ]
 )
 
-_WITH_SIDECARS = f"""(
-    SELECT listed.* REPLACE (
-        CASE WHEN beside.item_id IS NULL THEN '' ELSE beside.version END AS sidecar,
-        input_digest || '{TEXT_VERSION}' || beside.version AS looked_at
-    )
-    FROM {{listed}} AS listed LEFT JOIN (
-        FROM sidecars WHERE {{within}} OR starts_with($start, item_id)
-    ) AS beside ON listed.stem = beside.item_id
-)"""
-"""What was listed within a range of ids, with the versions of the texts. A stem is what its image's
-id begins with, hence within the range too, or what the range begins with. One that was listed again
-gives its image again, of which one is taken.
+_JOIN = f"""
+INSERT INTO joined
+SELECT listed.* REPLACE (
+    CASE WHEN text.item_id IS NULL THEN '' ELSE text.version END AS sidecar,
+    input_digest || '{TEXT_VERSION}' || text.version AS looked_at
+)
+FROM (FROM listed WHERE {{within}}) AS listed
+LEFT JOIN (FROM sidecars WHERE {{within}} OR starts_with($start, item_id)) AS text
+ON listed.stem = text.item_id
+"""
+"""The items of a range, with their texts' versions. An id begins with its stem, which lies hence in
+the range too, or is what the range begins with. Of a text that was listed again its item becomes
+two, which are one in the end.
 """
 
 
@@ -115,7 +116,7 @@ class Listing(Database):
             self._flush()
 
     def add_sidecars(self, texts: Sequence[Entry]) -> None:
-        """Put in what may lie beside items, listed before or later, as their text."""
+        """Put in what may lie beside items, put in before or later, as their text."""
         self._beside += texts
         if len(self._beside) >= BLOCK_IMAGES:
             self._flush()
@@ -157,19 +158,24 @@ class Listing(Database):
     def ranges(self, size: int, *tables: str) -> list[Range]:
         """Ranges that hold about `size` of the ids listed and of `tables`, together."""
         self._flush()
-        listed = ("listed", "sidecars") if self._sidecars else ("listed",)
-        return super().ranges(size, *listed, *tables)
+        self._join_sidecars()
+        return super().ranges(size, "listed", *tables)
 
-    def rows(self, some: Range, chosen: bool = False) -> str:
-        """What was listed of the range, or of that the chosen items, as a table in SQL."""
-        listed = f"({_rows(some, chosen)})"
+    def _join_sidecars(self) -> None:
+        """Once, when all is put in. By itself, for DuckDB has no memory to sort meanwhile."""
         if not self._sidecars:
-            return listed
-        return _WITH_SIDECARS.format(listed=listed, within=some.within)
+            return
+        self._sidecars = False
+        self.create("joined", _LISTED)
+        for some in super().ranges(RANGE_ITEMS, "listed", "sidecars"):
+            self.run(_JOIN.format(within=some.within), some.values())
+        for table in ("listed", "sidecars"):
+            self.run(f"DROP TABLE {table}", {})
+        self.run("ALTER TABLE joined RENAME TO listed", {})
 
     def _sorted(self, some: Range) -> Iterator[pa.Table]:
-        rows = self.rows(some, chosen=not self._all)
-        query = f"SELECT * EXCLUDE (turn, looked_at, stem) FROM {rows} ORDER BY item_id, turn DESC"
+        rows = _rows(some, chosen=not self._all)
+        query = f"SELECT * EXCLUDE (turn, looked_at, stem) {rows} ORDER BY item_id, turn DESC"
         for batch in self.stream(query, some.values()):
             yield pa.Table.from_arrays(batch.columns, schema=ITEM_SCHEMA)
 

@@ -65,7 +65,7 @@ version, and is to be made again, tells of none where anything else is known."""
 _OWED = """
 SELECT item_id FROM (
     SELECT item_id, arg_max(coalesce(looked_at, input_digest), turn) AS version
-    FROM {listed} GROUP BY item_id
+    FROM listed WHERE {within} GROUP BY item_id
 ) AS now
 ANTI JOIN {newest} AS before
 ON now.item_id = before.item_id AND now.version = before.version AND before.settled
@@ -127,7 +127,7 @@ class Owed:
         """Choose what is owed of the `items` listed, up to `most` of it for run `ordinal`."""
         for some in self._listing.ranges(RANGE_ITEMS, "known"):
             newest = _NEWEST.format(within=some.within)
-            owed = _OWED.format(listed=self._listing.rows(some), newest=newest)
+            owed = _OWED.format(within=some.within, newest=newest)
             self._listing.choose_by(owed, some.values())
             gone = _GONE.format(within=some.within, newest=newest)
             self._listing.run(gone, some.values())
