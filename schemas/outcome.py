@@ -3,6 +3,7 @@
 BucketsightError                     exit 1
 ├── UsageError                       exit 2: the caller can mend it, the sentence says how
 │   ├── CheckpointError                a model folder that is missing, incomplete or altered
+│   ├── NewerFormatError               a document that a later program wrote
 │   └── PromptError                    a prompt that cannot be put before the model
 ├── StoreError                       exit 75: the store did not answer in time; come again
 ├── ReplicaError                     exit 1: replicas do not start, or one shard keeps killing them

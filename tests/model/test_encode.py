@@ -44,11 +44,13 @@ def test_the_batch_does_not_change_a_bit(pocket: TinyGPTV) -> None:
 
 
 def test_it_is_what_torch_computes_without_fusing(pocket: TinyGPTV) -> None:
-    """Fused or not, with gradients asked for or not: the same numbers but for rounding."""
+    """Fused or not, with gradients asked for or not: the same numbers but for rounding, which is to
+    16 or 8 bits in all precisions but one.
+    """
     images = noise(3)
     fused = pocket.encode(images).embeds.float()
     pixels = torch.from_numpy(pocket._preprocess(images)).to(pocket.query_tokens.dtype)
     with torch.enable_grad():
         plain = pocket.encode_images(pixels).detach().float()
     error = (fused - plain).norm() / plain.norm()
-    assert error < (1e-5 if pocket.query_tokens.dtype == torch.float32 else 0.05)
+    assert error < (1e-5 if pocket.quantization == "none" else 0.05)
