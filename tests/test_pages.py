@@ -217,7 +217,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 SOURCES = [
     path.read_text(encoding="utf-8")
-    for pattern in ("jobs/*.py", "workers/tasks/*.py", "tests/*/__main__.py", "deploy/*.py")
+    for pattern in (
+        *("jobs/*.py", "workers/tasks/*.py", "benchmarks/*.py", "deploy/*.py"),
+        "tests/*/__main__.py",
+    )
     for path in ROOT.glob(pattern)
 ]
 
