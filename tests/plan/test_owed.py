@@ -153,6 +153,19 @@ def test_a_night_looks_at_what_is_owed(store: str) -> None:
     assert len(night(store, tasks=(caption("###Human: <ImageHere> what?"),))[0]) == 5
 
 
+def test_an_idle_night_asks_for_no_machine(folder: str) -> None:
+    """Where nothing is owed nobody asks on what to look, which would start Ray."""
+    put(folder, "in/0.png", png())
+    _, plan, run = night(folder)
+    label(run, plan)
+
+    def where() -> tuple[str, int]:
+        raise AssertionError("Ray was asked what there is")
+
+    idle = freeze(open_run(run.spec.job), 2, where)
+    assert (idle.items, idle.shards) == (0, 0)
+
+
 def test_what_was_left_comes_first(folder: str) -> None:
     """A limit takes what is owed the longest, then by name; all of it is looked at in the end."""
     for name in "bdfh":
